@@ -1,0 +1,1 @@
+//! Plain data: the catalog of one database.

@@ -1,0 +1,3 @@
+//! A catalog and options to a graph of tasks. Pure.
+
+pub mod task;

@@ -1,0 +1,16 @@
+//! Everything that talks to the source.
+
+use crate::Result;
+
+/// A session that answers catalog queries: the source over its connection, the target through SPI.
+///
+/// Every catalog query is a plain `select` in a `.sql` file. Implementations wrap it as
+/// `select row_to_json(q)::text from (<query>) q` and hand each row's JSON text to `each`, so that one
+/// query and one struct serve both databases.
+pub trait CatalogSession {
+    /// Runs `query` and calls `each` with every row as one JSON object.
+    fn query_json(&mut self, query: &str, each: &mut dyn FnMut(&str) -> Result<()>) -> Result<()>;
+
+    /// `server_version_num` of the server, such as 150018.
+    fn version_num(&self) -> u32;
+}

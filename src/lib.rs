@@ -1,0 +1,1 @@
+//! pgmig: copies a whole PostgreSQL database into the one it is installed in.
