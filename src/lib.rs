@@ -1,1 +1,4 @@
 //! pgmig: copies a whole PostgreSQL database into the one it is installed in.
+mod pg;
+
+::pgrx::pg_module_magic!(name, version);

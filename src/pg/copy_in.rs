@@ -1,0 +1,281 @@
+//! COPY FROM a stream of chunks, in this process: what `COPY … FROM STDIN` does, without a client.
+//!
+//! Chunks arrive over a bounded channel from the thread that reads the source. The server calls back
+//! for bytes; its callback takes no user data, so the stream at work is process-global.
+
+use std::cell::RefCell;
+use std::ffi::{CString, c_int, c_void};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
+use pgmig_core::{Error, Result};
+use pgrx::pg_sys;
+
+use super::catch::report;
+use super::latch;
+
+/// How long the callback sleeps at most before it looks for interrupts again.
+const POLL: Duration = Duration::from_millis(50);
+
+/// What the reading thread sends.
+pub enum Chunk {
+    /// The next bytes of the stream.
+    Data(Vec<u8>),
+    /// The stream is complete, or the reader has failed.
+    End(Result<u64>),
+}
+
+/// What goes in at the table's end of a COPY.
+pub struct CopyIn<'a> {
+    pub table: pg_sys::Oid,
+    pub columns: &'a [String],
+    pub is_binary: bool,
+    /// The table was created or truncated by this very transaction.
+    pub freeze: bool,
+}
+
+/// The stream that the running COPY reads.
+struct Stream {
+    chunks: Receiver<Chunk>,
+    /// Emptied buffers go back to the reader.
+    spent: Sender<Vec<u8>>,
+    current: Vec<u8>,
+    offset: usize,
+    /// Rows the source says it sent, once the end was seen.
+    end: Option<u64>,
+}
+
+thread_local! {
+    static STREAM: RefCell<Option<Stream>> = const { RefCell::new(None) };
+}
+
+/// Rows that one COPY wrote, and rows that the source says it sent.
+pub struct Copied {
+    pub written: u64,
+    pub sent: u64,
+}
+
+/// Writes the stream to the table; runs in the current transaction with an active snapshot.
+///
+/// Raises what COPY raises; an error of the reader is raised as it is.
+pub fn copy_in(
+    target: &CopyIn<'_>,
+    chunks: Receiver<Chunk>,
+    spent: Sender<Vec<u8>>,
+) -> Result<Copied> {
+    STREAM.set(Some(Stream { chunks, spent, current: Vec::new(), offset: 0, end: None }));
+    let written = super::catch::catch(|| Ok(copy_from(target)));
+    let stream = STREAM.take();
+    let written = written?;
+    // The server stops reading at the trailer of a binary stream: take the reader's verdict too.
+    let sent = match stream {
+        Some(Stream { end: Some(sent), .. }) => sent,
+        Some(stream) => drain(&stream.chunks)?,
+        None => return Err(Error::Internal("the stream vanished".to_owned())),
+    };
+    Ok(Copied { written, sent })
+}
+
+/// Waits for the end of a stream of which no more bytes are wanted.
+fn drain(chunks: &Receiver<Chunk>) -> Result<u64> {
+    loop {
+        match receive(chunks)? {
+            Chunk::Data(data) if data.is_empty() => {}
+            Chunk::Data(_) => {
+                return Err(Error::Protocol("data after the end of a COPY".to_owned()));
+            }
+            Chunk::End(end) => return end,
+        }
+    }
+}
+
+/// Takes the next chunk, with interrupts enabled while it waits.
+fn receive(chunks: &Receiver<Chunk>) -> Result<Chunk> {
+    loop {
+        match chunks.recv_timeout(POLL) {
+            Ok(chunk) => return Ok(chunk),
+            Err(RecvTimeoutError::Timeout) => latch::wait(Duration::ZERO),
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(Error::Lost("the reading thread has ended".to_owned()));
+            }
+        }
+    }
+}
+
+impl Stream {
+    /// Fills `out` as far as bytes are at hand, at least `least` bytes unless the stream ends.
+    fn read(&mut self, out: &mut [u8], least: usize) -> Result<usize> {
+        let mut filled = 0;
+        while filled < least && self.end.is_none() {
+            if self.offset == self.current.len() {
+                match receive(&self.chunks)? {
+                    Chunk::Data(data) => {
+                        let spent = std::mem::replace(&mut self.current, data);
+                        self.offset = 0;
+                        // A full or closed pool just lets the buffer go.
+                        let _ = self.spent.try_send(spent);
+                    }
+                    Chunk::End(end) => self.end = Some(end?),
+                }
+                continue;
+            }
+            let rest = &self.current[self.offset..];
+            let count = rest.len().min(out.len() - filled);
+            out[filled..filled + count].copy_from_slice(&rest[..count]);
+            self.offset += count;
+            filled += count;
+        }
+        Ok(filled)
+    }
+}
+
+/// The server's side of the stream: see `copy_data_source_cb` in `commands/copy.h`.
+#[pgrx::pg_guard]
+unsafe extern "C-unwind" fn read_stream(out: *mut c_void, least: c_int, most: c_int) -> c_int {
+    let (least, most) = (least.max(0) as usize, most.max(0) as usize);
+    // SAFETY: the server passes a buffer of at least `most` bytes.
+    let out = unsafe { std::slice::from_raw_parts_mut(out.cast::<u8>(), most) };
+    // The stream is taken out while it is read: waiting may raise, and must not leave it borrowed.
+    let Some(mut stream) = STREAM.take() else {
+        pgrx::error!("no stream to read");
+    };
+    let filled = stream.read(out, least);
+    STREAM.set(Some(stream));
+    match filled {
+        Ok(filled) => filled as c_int,
+        // A short answer would mean the end of the data, so a failed reader must raise.
+        Err(error) => {
+            report(error).report(pgrx::PgLogLevel::ERROR);
+            0
+        }
+    }
+}
+
+/// Does what `DoCopy` does around BeginCopyFrom, CopyFrom and EndCopyFrom.
+fn copy_from(target: &CopyIn<'_>) -> u64 {
+    let lock = pg_sys::RowExclusiveLock as pg_sys::LOCKMODE;
+    // SAFETY: raises if the table is gone; the lock is held to the end of the transaction.
+    let relation = unsafe { pg_sys::table_open(target.table, lock) };
+    // SAFETY: opened above.
+    let (relation_oid, relation_kind) = unsafe { ((*relation).rd_id, (*(*relation).rd_rel).relkind) };
+    check_privilege(relation_oid, relation_kind);
+    // SAFETY: allocated in the current memory context, which the transaction's end frees.
+    let state = unsafe { pg_sys::make_parsestate(std::ptr::null_mut()) };
+    // SAFETY: parse state and relation are valid.
+    let item = unsafe {
+        pg_sys::addRangeTableEntryForRelation(
+            state,
+            relation,
+            lock,
+            std::ptr::null_mut(),
+            false,
+            false,
+        )
+    };
+    require_insert(item);
+    // SAFETY: as `DoCopy` does, so that column checks find the table.
+    unsafe { pg_sys::addNSItemToQuery(state, item, true, true, true) };
+    let mut options = std::ptr::null_mut();
+    if target.is_binary {
+        options = append_option(options, c"format", Some(c"binary"));
+    }
+    if target.freeze {
+        options = append_option(options, c"freeze", None);
+    }
+    let mut names = std::ptr::null_mut();
+    for column in target.columns {
+        names = append_string(names, column);
+    }
+    // SAFETY: all arguments are valid; the callback follows the server's contract.
+    let copy = unsafe {
+        pg_sys::BeginCopyFrom(
+            state,
+            relation,
+            std::ptr::null_mut(),
+            std::ptr::null(),
+            false,
+            Some(read_stream),
+            names,
+            options,
+        )
+    };
+    // SAFETY: begun above.
+    let rows = unsafe { pg_sys::CopyFrom(copy) };
+    // SAFETY: begun above, ended only here.
+    unsafe { pg_sys::EndCopyFrom(copy) };
+    // SAFETY: opened above; the lock stays.
+    unsafe { pg_sys::table_close(relation, pg_sys::NoLock as pg_sys::LOCKMODE) };
+    rows
+}
+
+/// Raises unless the current user may insert into the table and no row policy would apply.
+fn check_privilege(table: pg_sys::Oid, _kind: std::ffi::c_char) {
+    // SAFETY: a catalog look-up for the current user.
+    let verdict = unsafe {
+        pg_sys::pg_class_aclcheck(
+            table,
+            super::process::current_user(),
+            pg_sys::AclMode::from(pg_sys::ACL_INSERT),
+        )
+    };
+    if verdict != pg_sys::AclResult::ACLCHECK_OK {
+        report(Error::Preflight {
+            message: format!("permission denied to insert into table with OID {}", table.to_u32()),
+            detail: None,
+            hint: None,
+            sqlstate: "42501",
+        })
+        .report(pgrx::PgLogLevel::ERROR);
+    }
+    // SAFETY: a catalog look-up for the current user.
+    let policies = unsafe { pg_sys::check_enable_rls(table, pg_sys::InvalidOid, true) };
+    if policies == pg_sys::CheckEnableRlsResult::RLS_ENABLED as i32 {
+        report(Error::Preflight {
+            message: "row-level security applies to the current user on a target table".to_owned(),
+            detail: None,
+            hint: Some("Run as the table's owner or as a role with BYPASSRLS.".to_owned()),
+            sqlstate: "0A000",
+        })
+        .report(pgrx::PgLogLevel::ERROR);
+    }
+}
+
+#[cfg(feature = "pg15")]
+fn require_insert(item: *mut pg_sys::ParseNamespaceItem) {
+    // SAFETY: the item and its range table entry were just made.
+    unsafe { (*(*item).p_rte).requiredPerms = pg_sys::AclMode::from(pg_sys::ACL_INSERT) };
+}
+
+#[cfg(not(feature = "pg15"))]
+fn require_insert(item: *mut pg_sys::ParseNamespaceItem) {
+    // SAFETY: the item and its permission info were just made.
+    unsafe { (*(*item).p_perminfo).requiredPerms = pg_sys::AclMode::from(pg_sys::ACL_INSERT) };
+}
+
+fn append_option(
+    list: *mut pg_sys::List,
+    name: &'static std::ffi::CStr,
+    value: Option<&'static std::ffi::CStr>,
+) -> *mut pg_sys::List {
+    let argument = match value {
+        // SAFETY: constant text that the node only refers to.
+        Some(value) => unsafe { pg_sys::makeString(value.as_ptr().cast_mut()) }.cast::<pg_sys::Node>(),
+        None => std::ptr::null_mut(),
+    };
+    // SAFETY: constant text that the node only refers to.
+    let element = unsafe { pg_sys::makeDefElem(name.as_ptr().cast_mut(), argument, -1) };
+    // SAFETY: a null list is the empty list.
+    unsafe { pg_sys::lappend(list, element.cast()) }
+}
+
+fn append_string(list: *mut pg_sys::List, text: &str) -> *mut pg_sys::List {
+    let Ok(text) = CString::new(text) else {
+        pgrx::error!("a column name contains a zero byte");
+    };
+    // SAFETY: copies the text into the current memory context.
+    let copy = unsafe { pg_sys::pstrdup(text.as_ptr()) };
+    // SAFETY: the copy lives as long as the list.
+    let node = unsafe { pg_sys::makeString(copy) };
+    // SAFETY: a null list is the empty list.
+    unsafe { pg_sys::lappend(list, node.cast()) }
+}

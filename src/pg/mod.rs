@@ -1,0 +1,15 @@
+//! The only unsafe code: safe, RAII-shaped access to what the server offers an extension.
+//!
+//! One call per `unsafe` block, each with its reason. Nothing here knows what a run is. Every function
+//! is for the main thread unless its comment says otherwise; `Drop`s never raise.
+
+pub mod catch;
+pub mod copy_in;
+pub mod latch;
+pub mod mailbox;
+pub mod owner;
+pub mod process;
+pub mod spi;
+pub mod thread;
+pub mod transaction;
+pub mod worker;
