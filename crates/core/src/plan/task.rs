@@ -64,6 +64,24 @@ pub struct Task {
     pub bytes: i64,
 }
 
+/// A table of the run, as `pgmig.tables` shows it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RunTable {
+    /// The table's number within the run, from 1.
+    pub table_id: i32,
+    pub source: QualifiedName,
+    pub target: QualifiedName,
+    /// Whether the target had the table before the run.
+    pub is_existing: bool,
+    pub is_unlogged: bool,
+    pub copies_data: bool,
+    /// Ids of the first and the last of its copy tasks, which are numbered without gaps.
+    pub copies: Option<(i32, i32)>,
+    pub format: Format,
+    pub rows: i64,
+    pub bytes: i64,
+}
+
 /// A statement for the target and the object it makes or changes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Statement {
@@ -107,6 +125,8 @@ pub enum Format {
 /// Rows of one source table to be written to one target table.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Load {
+    /// The table's number within the run, from 1.
+    pub table_id: i32,
     pub source: QualifiedName,
     pub target: QualifiedName,
     /// Columns in the order of the stream; generated and dropped ones are left out.
@@ -123,6 +143,8 @@ pub struct Load {
 /// A table to be compared.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct CheckTable {
+    /// The table's number within the run, from 1.
+    pub table_id: i32,
     pub source: QualifiedName,
     pub target: QualifiedName,
     pub columns: Vec<String>,

@@ -1,0 +1,3 @@
+//! A run from its first statement to its last: the table of contents of pgmig.
+
+pub mod state;
