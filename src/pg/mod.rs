@@ -5,10 +5,12 @@
 
 pub mod catch;
 pub mod copy_in;
+pub mod foreign;
 pub mod latch;
 pub mod mailbox;
 pub mod owner;
 pub mod process;
+pub mod scan;
 pub mod spi;
 pub mod thread;
 pub mod transaction;

@@ -7,7 +7,7 @@
 //! Locking: rows only, never a whole table, except in `insert_tables`, which takes turns with other
 //! runs for the moment in which it looks for overlaps.
 
-use pgmig_core::plan::task::{Format, RunTable, Task, TaskKind, Work};
+use pgmig_core::plan::task::{Format, RunTable, Task, Work};
 use pgmig_core::{Error, Result};
 use pgrx::datum::DatumWithOid;
 use pgrx::prelude::*;
@@ -114,6 +114,24 @@ pub struct PlanRow {
     pub rows_expected: i64,
     pub bytes_expected: i64,
     pub depends_on: Vec<i32>,
+}
+
+impl PlanRow {
+    /// Which part of the run the step belongs to.
+    pub fn phase(&self) -> &'static str {
+        match self.kind.as_str() {
+            "ddl" => "schema",
+            "copy" | "large_object" | "sequence" => "data",
+            "check" => "validation",
+            _ => "keys and indexes",
+        }
+    }
+
+    /// The statements of the step, one a line.
+    pub fn sql(&self) -> Option<String> {
+        let lines = self.work.statements();
+        Some(lines.join("\n")).filter(|sql| !sql.is_empty())
+    }
 }
 
 /// What a copy task wrote to one table.
@@ -257,8 +275,8 @@ impl State {
     }
 
     /// Inserts the row of a new run and removes details of runs that ended long ago.
-    pub fn insert_run(&self, run: &NewRun<'_>, keep_days: i32) -> Result<RunId> {
-        self.prune(keep_days)?;
+    pub fn insert_run(&self, run: &NewRun<'_>, keep_s: f64) -> Result<RunId> {
+        self.prune(keep_s)?;
         let run_id = self.query_one::<i64>(
             "insert into pgmig.run (kind, state, phase, role_id, role_name, source, options,
                  coordinator_pid, coordinator_start, started_at)
@@ -278,8 +296,8 @@ impl State {
         run_id.ok_or_else(|| Error::Internal("could not record the run".to_owned()))
     }
 
-    /// Removes tasks, marks, tables and events of runs that ended more than `keep_days` ago.
-    fn prune(&self, keep_days: i32) -> Result<()> {
+    /// Removes tasks, marks, tables and events of runs that ended more than `keep_s` seconds ago.
+    fn prune(&self, keep_s: f64) -> Result<()> {
         for table in [
             "task",
             "mark",
@@ -296,9 +314,9 @@ impl State {
                     "delete from pgmig.{table} d
                      using pgmig.run r
                      where r.run_id = d.run_id
-                       and r.finished_at < pg_catalog.now() - pg_catalog.make_interval(days => $1)"
+                       and r.finished_at < pg_catalog.now() - pg_catalog.make_interval(secs => $1)"
                 ),
-                &[keep_days.into()],
+                &[keep_s.into()],
             )?;
         }
         Ok(())
@@ -740,9 +758,4 @@ fn task_json(run: RunId, task: &Task, weight: f64) -> Result<serde_json::Value> 
         "bytes_expected": task.bytes,
         "weight": weight,
     }))
-}
-
-/// The name of a kind of task as the tables hold it.
-pub fn kind_name(kind: TaskKind) -> String {
-    json!(kind).as_str().unwrap_or_default().to_owned()
 }

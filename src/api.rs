@@ -1,0 +1,242 @@
+//! The SQL functions: parse, call, convert the error.
+
+use std::time::Duration;
+
+use pgmig_core::Error;
+use pgmig_core::options::Options;
+use pgrx::JsonB;
+use pgrx::datum::Interval;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::prelude::*;
+
+use crate::pg::{catch, process};
+use crate::run::launch::{self, Attendance, Request};
+use crate::run::source_spec;
+use crate::run::state::{RunId, RunKind, RunStatus, State};
+
+extension_sql_file!("../sql/schema.sql", name = "schema", bootstrap);
+extension_sql_file!("../sql/views.sql", name = "views", finalize);
+
+/// Copies the source database into this one and returns the validation table.
+#[pg_extern(volatile, parallel_unsafe)]
+fn migrate(
+    source: &str,
+    opts: default!(JsonB, "'{}'"),
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(table_schema, String),
+            name!(table_name, String),
+            name!(source_rows, Option<i64>),
+            name!(target_rows, Option<i64>),
+            name!(source_checksum, Option<String>),
+            name!(target_checksum, Option<String>),
+            name!(bytes_copied, i64),
+            name!(elapsed, Option<Interval>),
+            name!(status, String),
+            name!(detail, Option<String>),
+        ),
+    >,
+    ErrorReport,
+> {
+    let (run, progress) = start_run(RunKind::Migrate, source, &opts, true)?;
+    let status = wait_for(run, Attendance::Owner, None, progress)?;
+    Ok(TableIterator::new(validation(run, status)?))
+}
+
+/// Compares the source database with this one as they stand, without copying.
+#[pg_extern(volatile, parallel_unsafe)]
+fn validate(
+    source: &str,
+    opts: default!(JsonB, "'{}'"),
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(table_schema, String),
+            name!(table_name, String),
+            name!(source_rows, Option<i64>),
+            name!(target_rows, Option<i64>),
+            name!(source_checksum, Option<String>),
+            name!(target_checksum, Option<String>),
+            name!(bytes_copied, i64),
+            name!(elapsed, Option<Interval>),
+            name!(status, String),
+            name!(detail, Option<String>),
+        ),
+    >,
+    ErrorReport,
+> {
+    let (run, progress) = start_run(RunKind::Validate, source, &opts, true)?;
+    let status = wait_for(run, Attendance::Owner, None, progress)?;
+    Ok(TableIterator::new(validation(run, status)?))
+}
+
+/// Starts a run and returns its number at once; it goes on when the caller disconnects.
+#[pg_extern(volatile, parallel_unsafe)]
+fn start(source: &str, opts: default!(JsonB, "'{}'")) -> Result<i64, ErrorReport> {
+    Ok(start_run(RunKind::Migrate, source, &opts, false)?.0)
+}
+
+/// Waits for a run to end and returns its validation table.
+#[pg_extern(volatile, parallel_unsafe)]
+fn wait(
+    run_id: i64,
+    timeout: default!(Option<Interval>, "null"),
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(table_schema, String),
+            name!(table_name, String),
+            name!(source_rows, Option<i64>),
+            name!(target_rows, Option<i64>),
+            name!(source_checksum, Option<String>),
+            name!(target_checksum, Option<String>),
+            name!(bytes_copied, i64),
+            name!(elapsed, Option<Interval>),
+            name!(status, String),
+            name!(detail, Option<String>),
+        ),
+    >,
+    ErrorReport,
+> {
+    let timeout = timeout.map(|timeout| {
+        Duration::from_micros(u64::try_from(timeout.as_micros().max(0)).unwrap_or(u64::MAX))
+    });
+    let status = wait_for(run_id, Attendance::Onlooker, timeout, Duration::ZERO)?;
+    if status.is_live() {
+        return Err(catch::report(Error::Preflight {
+            message: format!("run {run_id} has not ended within the timeout"),
+            detail: None,
+            hint: Some("The run goes on; pgmig.runs shows how far it is.".to_owned()),
+            sqlstate: "57014",
+        }));
+    }
+    Ok(TableIterator::new(validation(run_id, status)?))
+}
+
+/// Cancels a run; false if it had ended already.
+#[pg_extern(volatile, parallel_unsafe)]
+fn cancel(run_id: i64) -> Result<bool, ErrorReport> {
+    launch::cancel(run_id).map_err(catch::report)
+}
+
+/// Dry run: every step that `migrate` would take, nothing done.
+#[pg_extern(volatile, parallel_unsafe)]
+fn plan(
+    source: &str,
+    opts: default!(JsonB, "'{}'"),
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(step, i32),
+            name!(phase, String),
+            name!(kind, String),
+            name!(object, String),
+            name!(sql, Option<String>),
+            name!(rows_expected, i64),
+            name!(bytes_expected, i64),
+            name!(depends_on, Vec<i32>),
+        ),
+    >,
+    ErrorReport,
+> {
+    let (run, _) = start_run(RunKind::Plan, source, &opts, true)?;
+    let status = wait_for(run, Attendance::Owner, None, Duration::ZERO)?;
+    if let Some(error) = launch::failure(run, status) {
+        return Err(catch::report(error));
+    }
+    let rows = State::open().and_then(|state| state.read_plan(run)).map_err(catch::report)?;
+    Ok(TableIterator::new(rows.into_iter().map(|row| {
+        let phase = row.phase();
+        let sql = row.sql();
+        (
+            row.step,
+            phase.to_owned(),
+            row.kind,
+            row.object,
+            sql,
+            row.rows_expected,
+            row.bytes_expected,
+            row.depends_on,
+        )
+    })))
+}
+
+/// Checks the arguments and starts a run; returns its number and the time between two NOTICEs.
+fn start_run(
+    kind: RunKind,
+    source: &str,
+    opts: &JsonB,
+    is_attended: bool,
+) -> Result<(RunId, Duration), ErrorReport> {
+    let begin = || {
+        let options = Options::parse(&opts.0)?;
+        let source = source_spec::resolve(source)?;
+        let request = Request {
+            kind,
+            source,
+            options: options.to_json()?.to_string(),
+            is_attended,
+            is_superuser: process::is_superuser(process::current_user()),
+        };
+        Ok((launch::start(&request)?, options.progress))
+    };
+    begin().map_err(catch::report)
+}
+
+fn wait_for(
+    run: RunId,
+    attendance: Attendance,
+    timeout: Option<Duration>,
+    progress: Duration,
+) -> Result<RunStatus, ErrorReport> {
+    launch::wait(run, attendance, timeout, progress).map_err(catch::report)
+}
+
+/// One row of the validation table, in the order of the functions' columns.
+type ValidationTuple = (
+    String,
+    String,
+    Option<i64>,
+    Option<i64>,
+    Option<String>,
+    Option<String>,
+    i64,
+    Option<Interval>,
+    String,
+    Option<String>,
+);
+
+/// The validation table of an ended run; raises if the run failed, warns if tables differ.
+fn validation(
+    run: RunId,
+    status: RunStatus,
+) -> Result<impl Iterator<Item = ValidationTuple> + use<>, ErrorReport> {
+    let is_mismatch = status.state == "mismatch";
+    if let Some(error) = launch::failure(run, status) {
+        return Err(catch::report(error));
+    }
+    let rows = State::open().and_then(|state| state.read_validation(run)).map_err(catch::report)?;
+    if is_mismatch {
+        let count = rows.iter().filter(|row| row.status == "mismatch").count();
+        warning!("run {run}: {count} of {} tables do not match the source", rows.len());
+    }
+    Ok(rows.into_iter().map(|row| {
+        (
+            row.table_schema,
+            row.table_name,
+            row.source_rows,
+            row.target_rows,
+            row.source_checksum,
+            row.target_checksum,
+            row.bytes_copied,
+            row.elapsed_s.map(Interval::from_seconds),
+            row.status,
+            row.detail,
+        )
+    }))
+}

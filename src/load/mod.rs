@@ -1,0 +1,190 @@
+//! Copy tasks: rows of the source into tables of the target, and the values of sequences.
+//!
+//! The rows of a task, and the record that they were copied, are one transaction.
+
+pub mod stream;
+
+use pgmig_core::digest::StreamDigest;
+use pgmig_core::error::TargetError;
+use pgmig_core::name::{QualifiedName, quote_ident, quote_literal};
+use pgmig_core::options::Validation;
+use pgmig_core::plan::task::{Format, Load, QualifiedNamePair};
+use pgmig_core::{Error, Result};
+use pgrx::prelude::*;
+
+use crate::pg::copy_in::{CopyIn, copy_in};
+use crate::pg::{spi, transaction};
+use crate::run::state::CopiedTable;
+use crate::run::worker::TaskContext;
+
+/// Sequences read from the source with one statement.
+const SEQUENCES_PER_QUERY: usize = 200;
+
+/// Does a copy task.
+pub fn copy(context: &mut TaskContext, task: i32, loads: &[Load]) -> Result<()> {
+    let state = context.state;
+    let run = context.request.run;
+    transaction::run(|| {
+        let copied = loads.iter().map(|load| copy_load(context, load)).collect::<Result<Vec<_>>>()?;
+        state.mark_done(run, task, &copied)
+    })
+}
+
+/// Copies the rows of one load.
+fn copy_load(context: &mut TaskContext, load: &Load) -> Result<CopiedTable> {
+    copy_rows(context, load).map_err(|error| name_load(error, load))
+}
+
+fn copy_rows(context: &mut TaskContext, load: &Load) -> Result<CopiedTable> {
+    let (table, is_unlogged) = find_table(&load.target)?;
+    if load.truncate {
+        spi::execute(&format!("truncate only {}", load.target.quoted()));
+        transaction::increment_command_counter();
+    }
+    context.source.lock(&load.source)?;
+    let digest = (context.options.validation == Validation::Checksum).then(|| new_digest(&load.format, &load.columns));
+    let actor = context.source.get()?;
+    let sql =
+        copy_out_statement(&load.source, &load.columns, load.predicate.as_deref(), &load.format);
+    let stream = stream::open(actor, sql, digest)?;
+    let target = CopyIn {
+        table,
+        columns: &load.columns,
+        is_binary: load.format == Format::Binary,
+        freeze: load.truncate,
+    };
+    let copied = copy_in(&target, stream.chunks, stream.spent);
+    let sent = match (copied, stream.outcome.wait()) {
+        // The reader's failure is the cause of what the copy then ran into.
+        (_, Ok(Err(error))) if !matches!(error, Error::Cancelled(_)) => return Err(error),
+        (Err(error), _) => return Err(error),
+        (Ok(copied), outcome) => {
+            let sent = outcome??;
+            if copied.written != sent.rows {
+                return Err(Error::Internal(format!(
+                    "the source sent {} rows, {} were written",
+                    sent.rows, copied.written
+                )));
+            }
+            sent
+        }
+    };
+    Ok(CopiedTable {
+        table_id: load.table_id,
+        rows: i64::try_from(sent.rows).unwrap_or(i64::MAX),
+        bytes: i64::try_from(sent.bytes).unwrap_or(i64::MAX),
+        checksum: sent.digest.map(|digest| digest.to_string()),
+        is_unlogged,
+    })
+}
+
+/// A digest for a stream in this format.
+pub fn new_digest(format: &Format, columns: &[String]) -> StreamDigest {
+    match format {
+        Format::Binary => StreamDigest::binary(),
+        Format::Text { .. } => StreamDigest::text(columns.len()),
+    }
+}
+
+/// `copy … to stdout` for some columns and rows of a table; without a condition the table itself is
+/// copied, which spares the source an executor.
+pub fn copy_out_statement(
+    table: &QualifiedName,
+    columns: &[String],
+    predicate: Option<&str>,
+    format: &Format,
+) -> String {
+    let names: Vec<_> = columns.iter().map(|column| quote_ident(column)).collect();
+    let names = names.join(", ");
+    let what = match predicate {
+        None if !columns.is_empty() => format!("{} ({names})", table.quoted()),
+        None => format!("(select from only {})", table.quoted()),
+        Some(predicate) => format!("(select {names} from only {} where {predicate})", table.quoted()),
+    };
+    match format {
+        Format::Binary => format!("copy {what} to stdout (format binary)"),
+        Format::Text { .. } => format!("copy {what} to stdout"),
+    }
+}
+
+/// OID of the target's table and whether it is unlogged.
+fn find_table(name: &QualifiedName) -> Result<(pg_sys::Oid, bool)> {
+    let found = Spi::connect(|client| {
+        let rows = client
+            .select(
+                "select c.oid, c.relpersistence = 'u'
+                 from pg_catalog.pg_class c
+                 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+                 where n.nspname = $1::text::name and c.relname = $2::text::name",
+                Some(1),
+                &[name.schema.as_str().into(), name.name.as_str().into()],
+            )
+            .map_err(spi::spi_error)?;
+        if rows.is_empty() {
+            return Ok(None);
+        }
+        let row = rows.first().get_two::<pg_sys::Oid, bool>().map_err(spi::spi_error)?;
+        Ok::<_, Error>(Some(row))
+    })?;
+    match found {
+        Some((Some(oid), is_unlogged)) => Ok((oid, is_unlogged.unwrap_or(false))),
+        _ => Err(Error::Target(Box::new(TargetError {
+            sqlstate: "42P01".to_owned(),
+            message: "table does not exist on the target".to_owned(),
+            ..TargetError::default()
+        }))),
+    }
+}
+
+/// Adds schema, table and range to an error about data.
+fn name_load(error: Error, load: &Load) -> Error {
+    let range = load.predicate.as_ref().map(|range| format!(", rows where {range}"));
+    let place = format!("table \"{}\"{}", load.target, range.unwrap_or_default());
+    match error {
+        Error::Target(mut target) => {
+            target.context = place;
+            Error::Target(target)
+        }
+        Error::Remote(mut remote) => {
+            remote.context = place;
+            Error::Remote(remote)
+        }
+        Error::Lost(what) => Error::Lost(format!("{place}: {what}")),
+        other => other,
+    }
+}
+
+/// Sets sequences to the values that the source has now: they are not transactional there either.
+pub fn set_sequences(
+    context: &mut TaskContext,
+    task: i32,
+    sequences: &[QualifiedNamePair],
+) -> Result<()> {
+    let state = context.state;
+    let run = context.request.run;
+    transaction::run(|| {
+        for chunk in sequences.chunks(SEQUENCES_PER_QUERY) {
+            let query = chunk
+                .iter()
+                .map(|pair| format!("select last_value, is_called from {}", pair.source.quoted()))
+                .collect::<Vec<_>>()
+                .join("\nunion all\n");
+            let rows = context.source.get()?.call(move |connection| connection.query(&query))?;
+            if rows.len() != chunk.len() {
+                return Err(Error::Protocol("not one row per sequence".to_owned()));
+            }
+            for (pair, row) in chunk.iter().zip(rows) {
+                let [Some(last_value), Some(is_called)] = row.as_slice() else {
+                    return Err(Error::Protocol(format!("sequence \"{}\" has no value", pair.source)));
+                };
+                spi::execute(&format!(
+                    "select pg_catalog.setval({}, {}, {})",
+                    quote_literal(&pair.target.quoted()),
+                    quote_literal(last_value),
+                    quote_literal(is_called)
+                ));
+            }
+        }
+        state.mark_done(run, task, &[])
+    })
+}

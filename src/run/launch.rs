@@ -1,0 +1,307 @@
+//! The caller's side of a run: hands it to a coordinator and, if asked to, waits for its end.
+//!
+//! The caller's own transaction does nothing but read: workers are other sessions and see only what
+//! is committed. While it waits it watches that no worker is stuck behind a lock of this very
+//! transaction, since a wait on a latch is invisible to the deadlock detector.
+
+use std::time::{Duration, Instant};
+
+use pgmig_core::error::TargetError;
+use pgmig_core::{Error, Result};
+use pgrx::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use super::source_spec::SourceSpec;
+use super::state::{RunId, RunKind, RunStatus, State};
+use crate::pg::mailbox::Mailbox;
+use crate::pg::worker::{Worker, WorkerStatus};
+use crate::pg::{latch, process, spi};
+
+/// Longest sleep between two looks at the run: what ends it sets this process's latch, if it can.
+const POLL: Duration = Duration::from_millis(200);
+
+/// Time between two checks for locks and for the client.
+const CHECK_EVERY: Duration = Duration::from_secs(1);
+
+/// Room in the mailbox for the coordinator's refusal.
+const ANSWER_BYTES: usize = 16 * 1024;
+
+/// States of the mailbox between caller and coordinator.
+pub(super) const ACCEPTED: u32 = 1;
+pub(super) const REFUSED: u32 = 2;
+
+/// What the coordinator is asked to do; travels in shared memory because it holds the secret.
+#[derive(Serialize, Deserialize)]
+pub struct Request {
+    pub kind: RunKind,
+    pub source: SourceSpec,
+    /// Options in canonical JSON.
+    pub options: String,
+    /// Whether the run is to end when the caller does.
+    pub is_attended: bool,
+    /// Whether the caller is a superuser: only they may use the server's own way to log in.
+    pub is_superuser: bool,
+}
+
+/// An error on its way through shared memory.
+#[derive(Serialize, Deserialize)]
+pub(super) struct SentError {
+    sqlstate: String,
+    message: String,
+    detail: Option<String>,
+    hint: Option<String>,
+}
+
+impl SentError {
+    pub(super) fn new(error: &Error) -> Self {
+        SentError {
+            sqlstate: error.sqlstate().to_owned(),
+            message: error.to_string(),
+            detail: error.detail().map(str::to_owned),
+            hint: error.hint().map(str::to_owned),
+        }
+    }
+
+    /// The message as bytes for a mailbox.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+
+    /// The error that `encode` made bytes of.
+    pub(super) fn decode(bytes: &[u8]) -> Error {
+        match serde_json::from_slice::<SentError>(bytes) {
+            Ok(sent) => Error::Target(Box::new(TargetError {
+                sqlstate: sent.sqlstate,
+                message: sent.message,
+                detail: sent.detail,
+                hint: sent.hint,
+                ..TargetError::default()
+            })),
+            Err(_) => Error::Internal("an error message did not fit".to_owned()),
+        }
+    }
+}
+
+/// Starts a coordinator for the request and returns once it has recorded the run.
+pub fn start(request: &Request) -> Result<RunId> {
+    check_place()?;
+    let mut text = serde_json::to_vec(request)
+        .map_err(|error| Error::Internal(format!("the request cannot be sent: {error}")))?;
+    let mailbox = Mailbox::create(process::current_user(), &text, ANSWER_BYTES);
+    text.fill(0);
+    let mailbox = mailbox?;
+    let name = "pgmig coordinator";
+    let worker = Worker::register("pgmig_coordinator_main", name, name, &mailbox)?
+        .ok_or_else(no_worker_slot)?;
+    loop {
+        match mailbox.state() {
+            ACCEPTED => break,
+            REFUSED => return Err(SentError::decode(&mailbox.take_text())),
+            _ => {}
+        }
+        if worker.status() == WorkerStatus::Stopped && mailbox.state() == 0 {
+            return Err(Error::Preflight {
+                message: "the coordinator ended before it had accepted the run".to_owned(),
+                detail: None,
+                hint: Some("The server's log says why.".to_owned()),
+                sqlstate: "55000",
+            });
+        }
+        latch::wait(POLL);
+    }
+    worker.release();
+    Ok(mailbox.number())
+}
+
+/// No background worker can be had.
+pub(super) fn no_worker_slot() -> Error {
+    Error::Preflight {
+        message: "no background worker slot is free".to_owned(),
+        detail: Some("A run needs one for its coordinator and at least one for copying.".to_owned()),
+        hint: Some(
+            "Increase max_worker_processes and restart the server, or wait for other workers to end."
+                .to_owned(),
+        ),
+        sqlstate: "53000",
+    }
+}
+
+/// Checks that a run can be started from here at all.
+fn check_place() -> Result<()> {
+    let refuse = |message: &str, hint: &str, sqlstate| {
+        Err(Error::Preflight {
+            message: message.to_owned(),
+            detail: None,
+            hint: Some(hint.to_owned()),
+            sqlstate,
+        })
+    };
+    if process::is_in_recovery() {
+        return refuse(
+            "the target server is in recovery",
+            "Run pgmig on the primary server.",
+            "25006",
+        );
+    }
+    let is_uncommitted = Spi::get_one::<bool>(
+        "select e.xmin = pg_catalog.xid(pg_catalog.pg_current_xact_id_if_assigned())
+         from pg_catalog.pg_extension e where e.extname = 'pgmig'",
+    );
+    if matches!(is_uncommitted, Ok(Some(true))) {
+        return refuse(
+            "extension \"pgmig\" was created in this transaction, so no worker can see it",
+            "Commit the transaction first.",
+            "55000",
+        );
+    }
+    let can_login = Spi::get_one_with_args::<bool>(
+        "select r.rolcanlogin from pg_catalog.pg_roles r where r.oid = $1",
+        &[process::current_user().into()],
+    );
+    if matches!(can_login, Ok(Some(false))) {
+        return refuse(
+            "the current role has no LOGIN attribute, so background workers cannot act as it",
+            "Call pgmig as a role with the LOGIN attribute.",
+            "28000",
+        );
+    }
+    Ok(())
+}
+
+/// Cancels the run unless it is disarmed: for callers that end before their run does.
+struct CancelOnDrop {
+    pid: Option<i32>,
+}
+
+impl Drop for CancelOnDrop {
+    fn drop(&mut self) {
+        if let Some(pid) = self.pid {
+            process::cancel(pid);
+        }
+    }
+}
+
+/// Whether a caller that goes away takes the run along.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Attendance {
+    /// The run is the caller's own: cancelled with the statement.
+    Owner,
+    /// The caller only looks on.
+    Onlooker,
+}
+
+/// Waits until the run has ended and returns where it stands; with a timeout (for onlookers) it may
+/// be live still. `progress` is the time between two NOTICEs, zero for none.
+pub fn wait(
+    run: RunId,
+    attendance: Attendance,
+    timeout: Option<Duration>,
+    progress: Duration,
+) -> Result<RunStatus> {
+    let state = State::open()?;
+    let begun = Instant::now();
+    let mut noticed = begun;
+    let mut checked = begun;
+    let mut status = find(&state, run)?;
+    let mut guard = CancelOnDrop { pid: None };
+    if attendance == Attendance::Owner {
+        guard.pid = Some(status.coordinator_pid);
+    }
+    while status.is_live() && timeout.is_none_or(|timeout| begun.elapsed() < timeout) {
+        latch::wait(POLL);
+        if checked.elapsed() >= CHECK_EVERY {
+            checked = Instant::now();
+            check_client()?;
+            check_blocked(run)?;
+        }
+        if !progress.is_zero() && noticed.elapsed() >= progress {
+            noticed = Instant::now();
+            if let Some(line) = state.read_progress(run) {
+                notice!("run {run}: {line}");
+            }
+        }
+        status = find(&state, run)?;
+    }
+    guard.pid = None;
+    Ok(status)
+}
+
+fn find(state: &State, run: RunId) -> Result<RunStatus> {
+    state.read_status(run)?.ok_or_else(|| no_such_run(run))
+}
+
+/// There is no such run, or it belongs to somebody else.
+fn no_such_run(run: RunId) -> Error {
+    Error::Preflight {
+        message: format!("run {run} does not exist"),
+        detail: None,
+        hint: Some("The view pgmig.runs lists the runs.".to_owned()),
+        sqlstate: "42704",
+    }
+}
+
+fn check_client() -> Result<()> {
+    if process::is_client_connected() {
+        return Ok(());
+    }
+    Err(Error::Cancelled("connection to client lost".to_owned()))
+}
+
+/// Raises when a process of the run waits for a lock that this session holds.
+fn check_blocked(run: RunId) -> Result<()> {
+    let blocked = spi::select_latest(&format!(
+        "select pg_catalog.format('%s (process %s)', a.query, a.pid)
+         from pg_catalog.pg_stat_activity a
+         where a.backend_type in ('pgmig worker', 'pgmig coordinator')
+           and a.wait_event_type = 'Lock'
+           and pg_catalog.pg_backend_pid() = any (pg_catalog.pg_blocking_pids(a.pid))
+           and a.pid in (
+               select w.pid from pgmig.workers w where w.run_id = {run}
+               union all
+               select r.coordinator_pid from pgmig.runs r where r.run_id = {run})
+         order by a.pid
+         limit 1"
+    ));
+    match blocked.into_iter().next() {
+        None => Ok(()),
+        Some(worker) => Err(Error::Preflight {
+            message: format!("run {run} waits for a lock that this transaction holds"),
+            detail: Some(format!("Waiting: {worker}.")),
+            hint: Some(
+                "Commit first, or call pgmig outside the transaction that changed the tables."
+                    .to_owned(),
+            ),
+            sqlstate: "40P01",
+        }),
+    }
+}
+
+/// Cancels a run; returns false if it had ended already.
+pub fn cancel(run: RunId) -> Result<bool> {
+    let status = find(&State::open()?, run)?;
+    if !status.is_live() {
+        return Ok(false);
+    }
+    process::cancel(status.coordinator_pid);
+    Ok(true)
+}
+
+/// The error with which a run that did not succeed is reported to its caller.
+pub fn failure(run: RunId, status: RunStatus) -> Option<Error> {
+    let hint = match status.state.as_str() {
+        "done" | "mismatch" => return None,
+        "interrupted" => Some("The processes of the run are gone; the server's log says why.".to_owned()),
+        _ => status.hint,
+    };
+    let cause = status.message.unwrap_or_else(|| "no process serves it any more".to_owned());
+    Some(Error::Target(Box::new(TargetError {
+        context: format!("run {run} {}", status.state),
+        sqlstate: status.sqlstate.unwrap_or_else(|| "57P01".to_owned()),
+        message: cause,
+        detail: status.detail,
+        hint: hint.or_else(|| {
+            Some(format!("select * from pgmig.events where run_id = {run} says more."))
+        }),
+        statement: None,
+    })))
+}

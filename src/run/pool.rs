@@ -1,0 +1,213 @@
+//! The coordinator's view of its workers: started, given tasks, watched, stopped.
+//!
+//! Each worker has a mailbox. Its state says whose turn it is:
+//!
+//! ```text
+//!   STARTING ──worker──> IDLE ──coordinator──> ASSIGNED ──worker──> DONE | FAILED ──coordinator──> IDLE
+//!   STARTING ──worker──> REFUSED (could not start; the text says why)
+//! ```
+//!
+//! A worker that is gone without an answer has died; its transaction is rolled back by then.
+
+use pgmig_core::{Error, Result};
+use pgrx::pg_sys;
+use serde::{Deserialize, Serialize};
+
+use super::launch::SentError;
+use super::source_spec::SourceSpec;
+use super::state::{RunId, RunKind};
+use crate::pg::latch;
+use crate::pg::mailbox::Mailbox;
+use crate::pg::worker::{Worker, WorkerStatus};
+
+pub(super) const STARTING: u32 = 0;
+pub(super) const IDLE: u32 = 1;
+pub(super) const ASSIGNED: u32 = 2;
+pub(super) const DONE: u32 = 3;
+pub(super) const FAILED: u32 = 4;
+pub(super) const REFUSED: u32 = 5;
+
+/// A task number that asks the worker to give up its session with the source.
+pub(super) const RELEASE_SOURCE: i64 = 0;
+/// A task number that asks the worker to end.
+pub(super) const END: i64 = -1;
+
+/// Room in a worker's mailbox for the error of a task.
+const ANSWER_BYTES: usize = 32 * 1024;
+
+/// What a worker must know to work for a run; travels in shared memory because it holds the secret.
+#[derive(Clone, Serialize, Deserialize)]
+pub(super) struct WorkerRequest {
+    pub run: RunId,
+    pub kind: RunKind,
+    /// 1 and up.
+    pub worker: i32,
+    pub source: SourceSpec,
+    pub is_superuser: bool,
+    /// Options in canonical JSON.
+    pub options: String,
+    pub snapshot: String,
+    /// `application_name` of the sessions with the source.
+    pub application_name: String,
+}
+
+/// What has become of a worker since the last look.
+pub(super) enum Change {
+    /// It is ready for its first task.
+    Ready,
+    /// It has done the task it was given.
+    Done(i32),
+    /// The task it was given has failed.
+    Failed(i32, Error),
+    /// It could not start, or has died; with the task it was at.
+    Gone(Option<i32>, Error),
+}
+
+/// One worker.
+pub(super) struct Slot {
+    pub number: i32,
+    worker: Worker,
+    mailbox: Mailbox,
+    task: Option<i32>,
+    is_ready: bool,
+}
+
+/// The workers of a run.
+pub(super) struct Pool {
+    slots: Vec<Slot>,
+}
+
+impl Pool {
+    /// Registers up to `count` workers; fewer when slots run out, and then none is an error.
+    pub fn start(count: usize, role: pg_sys::Oid, request: &WorkerRequest) -> Result<Pool> {
+        let mut pool = Pool { slots: Vec::new() };
+        for number in 1..=i32::try_from(count).unwrap_or(i32::MAX) {
+            let request = WorkerRequest { worker: number, ..request.clone() };
+            let mut text = serde_json::to_vec(&request)
+                .map_err(|error| Error::Internal(format!("the request cannot be sent: {error}")))?;
+            let mailbox = Mailbox::create(role, &text, ANSWER_BYTES);
+            text.fill(0);
+            let mailbox = mailbox?;
+            let name = format!("pgmig run {} worker {number}", request.run);
+            let worker = Worker::register("pgmig_worker_main", &name, "pgmig worker", &mailbox)?;
+            let Some(worker) = worker else {
+                break;
+            };
+            pool.slots.push(Slot { number, worker, mailbox, task: None, is_ready: false });
+        }
+        if pool.slots.is_empty() {
+            return Err(super::launch::no_worker_slot());
+        }
+        Ok(pool)
+    }
+
+    /// How many workers there are.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// What has changed since the last call; workers that are gone are removed.
+    pub fn changes(&mut self) -> Vec<(i32, Change)> {
+        let mut changes = Vec::new();
+        self.slots.retain_mut(|slot| match slot.change() {
+            Some(change) => {
+                let stays = !matches!(change, Change::Gone(..));
+                changes.push((slot.number, change));
+                stays
+            }
+            None => true,
+        });
+        changes
+    }
+
+    /// The number of a worker without a task.
+    pub fn idle(&self) -> Option<i32> {
+        self.slots.iter().find(|slot| slot.is_ready && slot.task.is_none()).map(|slot| slot.number)
+    }
+
+    /// How many workers have a task.
+    pub fn busy_count(&self) -> usize {
+        self.slots.iter().filter(|slot| slot.task.is_some()).count()
+    }
+
+    /// Gives `task` to the idle worker `number` and returns the worker's process id.
+    pub fn pid(&self, number: i32) -> i32 {
+        self.find(number).and_then(|slot| slot.mailbox.peer_pid()).unwrap_or(0)
+    }
+
+    /// Hands the task over.
+    pub fn assign(&mut self, number: i32, task: i32) {
+        if let Some(slot) = self.slots.iter_mut().find(|slot| slot.number == number) {
+            slot.task = Some(task);
+            slot.send(i64::from(task));
+        }
+    }
+
+    /// Asks every worker without a task to give up its session with the source.
+    pub fn release_source(&mut self) {
+        for slot in &mut self.slots {
+            if slot.is_ready && slot.task.is_none() {
+                slot.send(RELEASE_SOURCE);
+            }
+        }
+    }
+
+    /// Asks every worker to end when it is idle, and the others to end at once.
+    pub fn stop(&mut self) {
+        for slot in &mut self.slots {
+            if slot.is_ready && slot.task.is_none() && slot.mailbox.state() == IDLE {
+                slot.send(END);
+            } else {
+                slot.worker.terminate();
+            }
+        }
+    }
+
+    /// Whether every worker has ended.
+    pub fn is_stopped(&self) -> bool {
+        self.slots.iter().all(|slot| slot.worker.status() == WorkerStatus::Stopped)
+    }
+
+    fn find(&self, number: i32) -> Option<&Slot> {
+        self.slots.iter().find(|slot| slot.number == number)
+    }
+}
+
+impl Slot {
+    fn send(&self, task: i64) {
+        self.mailbox.set_number(task);
+        self.mailbox.set_state(ASSIGNED);
+        if let Some(pid) = self.mailbox.peer_pid() {
+            latch::wake(pid);
+        }
+    }
+
+    fn change(&mut self) -> Option<Change> {
+        // The status comes first: a worker that answers and ends in between has answered.
+        let status = self.worker.status();
+        match self.mailbox.state() {
+            IDLE if !self.is_ready => {
+                self.is_ready = true;
+                Some(Change::Ready)
+            }
+            DONE => {
+                self.mailbox.set_state(IDLE);
+                self.task.take().map(Change::Done)
+            }
+            FAILED => {
+                let error = SentError::decode(&self.mailbox.take_text());
+                self.mailbox.set_state(IDLE);
+                self.task.take().map(|task| Change::Failed(task, error))
+            }
+            REFUSED => Some(Change::Gone(None, SentError::decode(&self.mailbox.take_text()))),
+            _ if status == WorkerStatus::Stopped => Some(Change::Gone(
+                self.task.take(),
+                Error::Internal(format!(
+                    "worker {} has ended unexpectedly; the server's log says why",
+                    self.number
+                )),
+            )),
+            _ => None,
+        }
+    }
+}

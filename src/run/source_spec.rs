@@ -1,0 +1,81 @@
+//! What the user gave as the source: a connection string, or the name of a foreign server.
+
+use pgmig_core::source::dsn::Dsn;
+use pgmig_core::{Error, Result};
+use pgrx::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::pg::foreign;
+
+/// Wrappers whose servers and mappings describe a PostgreSQL connection.
+const WRAPPERS: [&str; 2] = ["postgres_fdw", "dblink_fdw"];
+
+/// What it takes to build the `Dsn` again in another process; holds the secret.
+#[derive(Clone, Serialize, Deserialize)]
+pub enum SourceSpec {
+    /// A connection string or URI.
+    Text(String),
+    /// The options of a foreign server and its user mapping.
+    Options(Vec<(String, String)>),
+}
+
+impl SourceSpec {
+    /// The parsed source, with `role` as the user where none is named.
+    pub fn dsn(&self, role: &str) -> Result<Dsn> {
+        let mut dsn = match self {
+            SourceSpec::Text(text) => Dsn::parse(text)?,
+            SourceSpec::Options(options) => Dsn::from_options(
+                options.iter().map(|(key, value)| (key.as_str(), value.as_str())),
+            )?,
+        };
+        dsn.set_default_user(role);
+        Ok(dsn)
+    }
+}
+
+/// Resolves `source` as `dblink_connect` does: a foreign server of that name comes first.
+pub fn resolve(source: &str) -> Result<SourceSpec> {
+    match foreign::find_server(source) {
+        Some(server) => resolve_server(source, &server),
+        None if is_plain_name(source) => Err(Error::ConnectionString {
+            message: format!("foreign server \"{source}\" does not exist"),
+            hint: Some(
+                "Give the name of a foreign server, or a connection string such as \
+                 'host=old-server dbname=shop user=migrator'."
+                    .to_owned(),
+            ),
+        }),
+        None => Ok(SourceSpec::Text(source.to_owned())),
+    }
+}
+
+fn is_plain_name(source: &str) -> bool {
+    !source.is_empty() && !source.contains('=') && !source.contains("://")
+}
+
+fn resolve_server(name: &str, server: &foreign::ForeignServer) -> Result<SourceSpec> {
+    if !WRAPPERS.contains(&server.wrapper.as_str()) {
+        return Err(Error::ConnectionString {
+            message: format!(
+                "foreign server \"{name}\" belongs to foreign-data wrapper \"{}\"",
+                server.wrapper
+            ),
+            hint: Some("Use a server of postgres_fdw or dblink_fdw.".to_owned()),
+        });
+    }
+    let is_allowed = Spi::get_one_with_args::<bool>(
+        "select pg_catalog.has_server_privilege($1, 'usage')",
+        &[name.into()],
+    );
+    if !matches!(is_allowed, Ok(Some(true))) {
+        return Err(Error::Preflight {
+            message: format!("permission denied for foreign server {name}"),
+            detail: None,
+            hint: Some(format!("Grant USAGE on foreign server \"{name}\" to the current user.")),
+            sqlstate: "42501",
+        });
+    }
+    let mut options = server.options.clone();
+    options.extend(server.user_mapping());
+    Ok(SourceSpec::Options(options))
+}

@@ -1,0 +1,45 @@
+//! Tasks that run statements: schema, indexes, constraints.
+
+use pgmig_core::plan::task::Statement;
+use pgmig_core::{Error, Result};
+
+use super::state::Event;
+use super::worker::TaskContext;
+use crate::pg::{catch, spi, transaction};
+use pgmig_core::options::OnError;
+
+/// Runs the statements of a task in one transaction.
+///
+/// With `on_error: stop` the first failure fails the task. With `continue` each statement has a
+/// subtransaction of its own, failures become events, and the rest goes on.
+pub fn run(context: &TaskContext, task: i32, statements: &[Statement]) -> Result<()> {
+    let (run, state) = (context.request.run, context.state);
+    transaction::run(|| {
+        for statement in statements {
+            let attempt = || {
+                spi::execute(&statement.sql);
+                Ok(())
+            };
+            if context.options.on_error == OnError::Stop || statements.len() == 1 {
+                catch::catch(attempt).map_err(|error| name_statement(error, statement))?;
+            } else if let Err(error) = transaction::run_nested(attempt) {
+                let error = name_statement(error, statement);
+                state.insert_event(run, &Event::failure(&statement.object, &error))?;
+            }
+            transaction::increment_command_counter();
+        }
+        state.mark_done(run, task, &[])
+    })
+}
+
+/// Says which object and statement an error is about.
+fn name_statement(error: Error, statement: &Statement) -> Error {
+    match error {
+        Error::Target(mut target) => {
+            target.context.clone_from(&statement.object);
+            target.statement = Some(statement.sql.clone());
+            Error::Target(target)
+        }
+        other => other,
+    }
+}

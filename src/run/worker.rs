@@ -1,0 +1,135 @@
+//! A worker: a session of the calling role that does one task after another.
+//!
+//! ```text
+//!   start: take the request, connect, settings ──> IDLE
+//!   task:  begin ─ effect ─ completion mark ─ commit ──> DONE, or roll back ──> FAILED with the error
+//! ```
+//!
+//! Locking: what the task's statements take, until its commit. No lock on pgmig's tables outlives a
+//! transaction, and a worker between tasks holds none at all.
+
+use std::time::Duration;
+
+use pgmig_core::options::Options;
+use pgmig_core::plan::task::Work;
+use pgmig_core::source::session::SessionSettings;
+use pgmig_core::{Error, Result};
+use pgrx::pg_sys;
+
+use super::launch::SentError;
+use super::pool::{self, WorkerRequest};
+use super::settings;
+use super::state::State;
+use crate::check;
+use crate::load;
+use crate::pg::mailbox::Mailbox;
+use crate::pg::{latch, process, transaction, worker};
+use crate::source_session::{SourceLogin, SourceSession};
+
+/// Longest sleep without a look at whether the coordinator still lives.
+const POLL: Duration = Duration::from_secs(1);
+
+/// Entry point of the background worker; the argument is the handle of its mailbox.
+#[pgrx::pg_guard]
+#[unsafe(no_mangle)]
+pub extern "C-unwind" fn pgmig_worker_main(argument: pg_sys::Datum) {
+    let attached = worker::mailbox_handle(argument).and_then(Mailbox::attach);
+    let Ok(mailbox) = attached else {
+        // Whoever wanted this worker has gone.
+        return;
+    };
+    match start(&mailbox) {
+        Ok(mut worker) => worker.serve(&mailbox),
+        Err(error) => {
+            mailbox.put_text(&SentError::new(&error).encode());
+            answer(&mailbox, pool::REFUSED);
+        }
+    }
+}
+
+/// What a worker keeps between tasks.
+pub(crate) struct TaskContext {
+    pub request: WorkerRequest,
+    pub options: Options,
+    pub state: State,
+    pub source: SourceSession,
+}
+
+fn start(mailbox: &Mailbox) -> Result<TaskContext> {
+    worker::connect(mailbox)?;
+    let mut text = mailbox.take_text();
+    let request = serde_json::from_slice::<WorkerRequest>(&text);
+    text.fill(0);
+    let request =
+        request.map_err(|error| Error::Internal(format!("the request cannot be read: {error}")))?;
+    let options = settings::parse_options(&request.options)?;
+    let (state, role, encoding) = transaction::run(|| {
+        process::set_application_name(&format!("pgmig run {} worker {}", request.run, request.worker));
+        settings::apply(&options)?;
+        Ok((State::open()?, settings::current_role()?, settings::database_encoding()?))
+    })?;
+    let login = SourceLogin {
+        dsn: request.source.dsn(&role)?,
+        settings: SessionSettings {
+            application_name: request.application_name.clone(),
+            copy_encoding: encoding,
+        },
+        is_superuser: request.is_superuser,
+    };
+    let source = SourceSession::new(login, request.snapshot.clone());
+    Ok(TaskContext { request, options, state, source })
+}
+
+impl TaskContext {
+    fn serve(&mut self, mailbox: &Mailbox) {
+        answer(mailbox, pool::IDLE);
+        loop {
+            if mailbox.state() != pool::ASSIGNED {
+                process::report_activity(None);
+                latch::wait(POLL);
+                if !process::is_alive(mailbox.creator_pid()) {
+                    return;
+                }
+                continue;
+            }
+            match mailbox.number() {
+                pool::END => return,
+                pool::RELEASE_SOURCE => {
+                    self.source.close();
+                    mailbox.set_state(pool::IDLE);
+                }
+                number => {
+                    let done = i32::try_from(number)
+                        .map_err(|_| Error::Internal("not a task number".to_owned()))
+                        .and_then(|task| self.do_task(task));
+                    process::flush_statistics();
+                    match done {
+                        Ok(()) => answer(mailbox, pool::DONE),
+                        Err(error) => {
+                            mailbox.put_text(&SentError::new(&error).encode());
+                            answer(mailbox, pool::FAILED);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn do_task(&mut self, task: i32) -> Result<()> {
+        let run = self.request.run;
+        let state = self.state;
+        let work = transaction::run(|| state.read_work(run, task))?;
+        process::report_activity(Some(&format!("pgmig run {run}, task {task}")));
+        match work {
+            Work::Statements { statements } => super::statements::run(self, task, &statements),
+            Work::Copy { loads } => load::copy(self, task, &loads),
+            Work::Sequences { sequences } => load::set_sequences(self, task, &sequences),
+            Work::Check { tables } => check::compare(self, task, &tables),
+        }
+    }
+}
+
+fn answer(mailbox: &Mailbox, state: u32) {
+    mailbox.set_state(state);
+    latch::wake(mailbox.creator_pid());
+}
