@@ -99,7 +99,9 @@ pub struct QualifiedNamePair {
 pub enum Format {
     Binary,
     /// Text, because of the reason given.
-    Text { reason: String },
+    Text {
+        reason: String,
+    },
 }
 
 /// Rows of one source table to be written to one target table.
