@@ -101,6 +101,7 @@ fn settings_sql(version_num: u32) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::wire::fake;
 
     #[test]
     fn a_server_is_not_asked_for_settings_that_came_later() {
@@ -108,5 +109,34 @@ mod tests {
         assert!(settings_sql(140_000).contains("idle_session_timeout"));
         assert!(!settings_sql(160_009).contains("transaction_timeout"));
         assert!(settings_sql(180_000).contains("\"transaction_timeout\" = '0'"));
+    }
+
+    #[test]
+    fn servers_that_cannot_be_a_source_are_refused_before_anything_is_read() {
+        let settings = SessionSettings {
+            application_name: "test".to_owned(),
+            copy_encoding: "UTF8".to_owned(),
+        };
+        let pid = fake::PROCESS_ID;
+        for (version_num, version, pid, expected) in [
+            ("90624", "PostgreSQL 9.6.24", pid, "too old"),
+            ("150001", "PostgreSQL 15.1", pid + 1, "pooler"),
+            (
+                "130000",
+                "CockroachDB CCL v23",
+                pid,
+                "not a PostgreSQL server",
+            ),
+        ] {
+            let (port, server) = fake::serve(vec![
+                fake::greeting(),
+                fake::identity(version_num, version, pid),
+            ]);
+            let dsn = Dsn::parse(&format!("host=127.0.0.1 port={port} user=u")).unwrap();
+            let error = open(&dsn, &settings).err().unwrap();
+            assert!(matches!(error, Error::Preflight { .. }));
+            assert!(error.to_string().contains(expected), "{error}");
+            server.join().unwrap();
+        }
     }
 }

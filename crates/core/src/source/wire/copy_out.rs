@@ -221,3 +221,167 @@ impl Connection {
         Err(Error::Cancelled(why.to_owned()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::wire::fake;
+
+    /// The messages of a COPY of these rows, with the messages in between that may come at any time.
+    fn copy_of(rows: &[&[u8]]) -> Vec<u8> {
+        let mut bytes = [fake::complete("SET"), fake::message(b'H', &[0, 0, 0])].concat();
+        for (i, row) in rows.iter().enumerate() {
+            if i == 2 {
+                bytes.extend(fake::message(b'N', &[b'x'; 300]));
+                bytes.extend(fake::message(b'S', b"a\0b\0"));
+            }
+            bytes.extend(fake::message(b'd', row));
+        }
+        let tag = format!("COPY {}", rows.len());
+        bytes.extend(
+            [
+                fake::message(b'c', b""),
+                fake::complete(&tag),
+                fake::ready(),
+            ]
+            .concat(),
+        );
+        bytes
+    }
+
+    /// Runs a COPY and returns its outcome and the data taken.
+    fn run(connection: &mut Connection) -> (Result<u64>, Vec<u8>) {
+        let mut data = Vec::new();
+        let outcome = connection.copy_out("copy t to stdout", &mut |buffer: Vec<u8>| {
+            assert!(!buffer.is_empty() && buffer.len() <= BUFFER_BYTES);
+            data.extend(buffer);
+            ControlFlow::Continue(())
+        });
+        (outcome, data)
+    }
+
+    #[test]
+    fn the_same_data_arrives_however_it_is_cut() {
+        let rows: &[&[u8]] = &[b"first", b"", b"d\0\0\0\x04", b"third row", b"x"];
+        let bytes = copy_of(rows);
+        let cuts = (1..bytes.len()).map(|at| vec![at, bytes.len()]);
+        for pieces in cuts.chain((1..20).map(|piece| vec![piece])) {
+            let mut connection = fake::session(bytes.clone(), &pieces);
+            let (outcome, data) = run(&mut connection);
+            assert_eq!(outcome.unwrap(), 5, "{pieces:?}");
+            assert_eq!(data, rows.concat(), "{pieces:?}");
+            assert_eq!(connection.parameter("a"), Some("b"));
+        }
+    }
+
+    #[test]
+    fn a_row_may_be_longer_than_any_buffer() {
+        let long: Vec<u8> = (0..3 * BUFFER_BYTES + 17)
+            .map(|i| u8::try_from(i % 251).unwrap())
+            .collect();
+        let full = vec![1; BUFFER_BYTES];
+        let rows: &[&[u8]] = &[b"a", &long, &full, &long, b"b"];
+        for pieces in [
+            vec![1000],
+            vec![8192],
+            vec![9, usize::MAX],
+            vec![usize::MAX],
+        ] {
+            let (outcome, data) = run(&mut fake::session(copy_of(rows), &pieces));
+            assert_eq!(outcome.unwrap(), 5);
+            assert!(data == rows.concat(), "{pieces:?}");
+        }
+    }
+
+    #[test]
+    fn an_end_at_any_byte_is_a_lost_connection() {
+        let bytes = copy_of(&[b"first", b"second", b"third"]);
+        for length in 0..bytes.len() {
+            let mut connection = fake::session(bytes[..length].to_vec(), &[7]);
+            let (outcome, _) = run(&mut connection);
+            assert!(
+                matches!(outcome, Err(Error::Lost(_))),
+                "{length}: {outcome:?}"
+            );
+            assert!(connection.is_closed());
+        }
+    }
+
+    #[test]
+    fn an_error_of_the_server_in_mid_stream_leaves_the_session() {
+        let bytes = [
+            fake::message(b'H', &[0, 0, 0]),
+            fake::message(b'd', b"row"),
+            fake::error("22P02", "no good"),
+            fake::ready(),
+            copy_of(&[b"again"]),
+        ]
+        .concat();
+        let mut connection = fake::session(bytes, &[usize::MAX]);
+        let (outcome, data) = run(&mut connection);
+        assert_eq!(outcome.unwrap_err().sqlstate(), "22P02");
+        assert_eq!(data, b"row");
+        assert_eq!(run(&mut connection).1, b"again");
+    }
+
+    #[test]
+    fn a_sink_that_breaks_off_ends_the_session() {
+        let mut connection = fake::session(copy_of(&[b"row"]), &[usize::MAX]);
+        let outcome = connection.copy_out("copy", &mut |_: Vec<u8>| ControlFlow::Break(()));
+        assert!(matches!(outcome, Err(Error::Cancelled(_))));
+        assert!(matches!(connection.execute("select"), Err(Error::Lost(_))));
+    }
+
+    #[test]
+    fn what_breaks_the_protocol_is_refused() {
+        let start = fake::message(b'H', &[0, 0, 0]);
+        for rest in [
+            b"d\0\0\0\x03".to_vec(),
+            b"d\xff\xff\xff\xff".to_vec(),
+            b"c\x7f\xff\xff\xff".to_vec(),
+            start.clone(),
+            fake::row(&[]),
+            fake::complete("COPY 1"),
+            fake::ready(),
+            [fake::message(b'c', b""), fake::message(b'd', b"")].concat(),
+            [fake::message(b'c', b""), fake::ready()].concat(),
+        ] {
+            let (outcome, _) = run(&mut fake::session(
+                [&start[..], &rest].concat(),
+                &[usize::MAX],
+            ));
+            assert!(
+                matches!(outcome, Err(Error::Protocol(_))),
+                "{rest:?}: {outcome:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn used_buffers_are_used_again() {
+        /// Takes each buffer back at once.
+        struct Recycler {
+            free: Vec<Vec<u8>>,
+            places: std::collections::BTreeSet<*const u8>,
+        }
+        impl CopySink for Recycler {
+            fn take_buffer(&mut self) -> Option<Vec<u8>> {
+                self.free.pop()
+            }
+            fn push(&mut self, mut buffer: Vec<u8>) -> ControlFlow<()> {
+                self.places.insert(buffer.as_ptr());
+                buffer.clear();
+                self.free.push(buffer);
+                ControlFlow::Continue(())
+            }
+        }
+        let row = vec![0; 20 * BUFFER_BYTES];
+        let mut sink = Recycler {
+            free: Vec::new(),
+            places: Default::default(),
+        };
+        let mut connection = fake::session(copy_of(&[&row]), &[usize::MAX]);
+        assert_eq!(connection.copy_out("copy", &mut sink).unwrap(), 1);
+        assert!(sink.places.len() <= 2, "{} buffers", sink.places.len());
+    }
+}

@@ -13,7 +13,7 @@ mod connect;
 mod connection;
 mod copy_out;
 #[cfg(test)]
-mod fake;
+pub(super) mod fake;
 mod login;
 mod message;
 mod socket;
