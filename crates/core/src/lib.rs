@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod ddl;
+pub mod digest;
 pub mod error;
 pub mod model;
 pub mod name;

@@ -1,5 +1,10 @@
 //! Everything that talks to the source.
 
+pub mod dsn;
+pub mod session;
+pub mod snapshot;
+pub mod wire;
+
 use crate::Result;
 
 /// A session that answers catalog queries: the source over its connection, the target through SPI.

@@ -1,0 +1,142 @@
+//! Sessions as every part of pgmig uses them: settings that do not depend on the role's or database's
+//! defaults, on a server that can be a source.
+//!
+//! Comes in: a `Dsn` and what this session is for. Goes out: a connection with all settings below in
+//! force, or an error before anything was read.
+
+use super::CatalogSession;
+use super::dsn::Dsn;
+use super::wire::Connection;
+use crate::name::{quote_ident, quote_literal};
+use crate::{Error, Result};
+
+/// Oldest version of a source: the first with declarative partitions, identity and today's numbering.
+const OLDEST_VERSION_NUM: u32 = 100_000;
+
+/// SQLSTATE of what a server cannot do.
+const FEATURE_NOT_SUPPORTED: &str = "0A000";
+
+/// Settings of every session, with the version that brought them. Text forms of values must not depend
+/// on the server's configuration; rows must not be filtered in silence; scans start at the first page,
+/// so that ranges are read in order; nothing ends a session but pgmig.
+const SETTINGS: &[(u32, &str, &str)] = &[
+    (0, "search_path", ""),
+    (0, "DateStyle", "ISO, YMD"),
+    (0, "IntervalStyle", "postgres"),
+    (0, "TimeZone", "UTC"),
+    (0, "extra_float_digits", "3"),
+    (0, "bytea_output", "hex"),
+    (0, "standard_conforming_strings", "on"),
+    (0, "xmloption", "content"),
+    (0, "row_security", "off"),
+    (0, "synchronize_seqscans", "off"),
+    (0, "quote_all_identifiers", "off"),
+    (0, "statement_timeout", "0"),
+    (0, "lock_timeout", "0"),
+    (0, "idle_in_transaction_session_timeout", "0"),
+    (140_000, "idle_session_timeout", "0"),
+    (170_000, "transaction_timeout", "0"),
+];
+
+/// What a session is to be, beyond the settings that all share.
+#[derive(Debug, Clone)]
+pub struct SessionSettings {
+    /// Shown in `pg_stat_activity` of the source.
+    pub application_name: String,
+    /// PostgreSQL's name of the encoding in which COPY delivers text: the target's. Catalogs and
+    /// statements are UTF-8 always.
+    pub copy_encoding: String,
+}
+
+/// Opens a session and makes it independent of the defaults of role and database.
+pub fn open(dsn: &Dsn, settings: &SessionSettings) -> Result<Connection> {
+    let mut connection = Connection::connect(dsn, &settings.application_name)?;
+    check_server(&connection)?;
+    connection.execute(&settings_sql(connection.version_num()))?;
+    connection.set_copy_encoding(&settings.copy_encoding);
+    Ok(connection)
+}
+
+/// Refuses servers that cannot be a source.
+fn check_server(connection: &Connection) -> Result<()> {
+    let server = connection.server();
+    let refuse = |message: String, hint: &str| {
+        Err(Error::Preflight {
+            message,
+            detail: Some(format!("The server says it is: {}.", server.version)),
+            hint: Some(hint.to_owned()),
+            sqlstate: FEATURE_NOT_SUPPORTED,
+        })
+    };
+    if !server.version.starts_with("PostgreSQL ") && !server.version.starts_with("EnterpriseDB ") {
+        return refuse(
+            "the source is not a PostgreSQL server".to_owned(),
+            "It speaks PostgreSQL's protocol, but its catalogs cannot be relied on.",
+        );
+    }
+    if server.version_num < OLDEST_VERSION_NUM {
+        return refuse(
+            format!("the source's version {} is too old", server.version_num),
+            "The source must be PostgreSQL 10 or newer; upgrade it first.",
+        );
+    }
+    if server.backend_pid != connection.process_id() {
+        return refuse(
+            "the source is behind a connection pooler".to_owned(),
+            "Snapshots, locks and settings need sessions of one server; connect to it directly.",
+        );
+    }
+    Ok(())
+}
+
+/// The statements that put the settings into force, sent as one.
+fn settings_sql(version_num: u32) -> String {
+    SETTINGS
+        .iter()
+        .filter(|(since, _, _)| version_num >= *since)
+        .map(|(_, name, value)| format!("set {} = {};\n", quote_ident(name), quote_literal(value)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::wire::fake;
+
+    #[test]
+    fn a_server_is_not_asked_for_settings_that_came_later() {
+        assert!(!settings_sql(100_023).contains("idle_session_timeout"));
+        assert!(settings_sql(140_000).contains("idle_session_timeout"));
+        assert!(!settings_sql(160_009).contains("transaction_timeout"));
+        assert!(settings_sql(180_000).contains("\"transaction_timeout\" = '0'"));
+    }
+
+    #[test]
+    fn servers_that_cannot_be_a_source_are_refused_before_anything_is_read() {
+        let settings = SessionSettings {
+            application_name: "test".to_owned(),
+            copy_encoding: "UTF8".to_owned(),
+        };
+        let pid = fake::PROCESS_ID;
+        for (version_num, version, pid, expected) in [
+            ("90624", "PostgreSQL 9.6.24", pid, "too old"),
+            ("150001", "PostgreSQL 15.1", pid + 1, "pooler"),
+            (
+                "130000",
+                "CockroachDB CCL v23",
+                pid,
+                "not a PostgreSQL server",
+            ),
+        ] {
+            let (port, server) = fake::serve(vec![
+                fake::greeting(),
+                fake::identity(version_num, version, pid),
+            ]);
+            let dsn = Dsn::parse(&format!("host=127.0.0.1 port={port} user=u")).unwrap();
+            let error = open(&dsn, &settings).err().unwrap();
+            assert!(matches!(error, Error::Preflight { .. }));
+            assert!(error.to_string().contains(expected), "{error}");
+            server.join().unwrap();
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! One consistent view of the source, shared by all sessions of a run.
+//!
+//! The order is the point. Tables are listed in a transaction of their own; a new transaction locks them
+//! (LOCK takes no snapshot) and only then takes the snapshot; the list is read again under it, and
+//! anything that differs means starting over. The other way round a TRUNCATE between snapshot and lock
+//! would leave an empty table whose counts agree. Locks and snapshot live as long as the transaction of
+//! the session that holds them; every session that imports the snapshot exports it again, so that any
+//! of them may be lost.
+//!
+//! Locking: `access share` on every table listed, held by the session of `establish`; it conflicts with
+//! `access exclusive` only.
+
+use super::wire::{Connection, TransactionStatus};
+use crate::error::RemoteError;
+use crate::name::{QualifiedName, quote_literal};
+use crate::{Error, Result};
+
+/// How often the list may change under our hands before we give up.
+const MAX_ATTEMPTS: u32 = 10;
+
+/// Tables per LOCK statement: keeps statements short, round trips few.
+const LOCK_BATCH: usize = 500;
+
+/// SQLSTATE of a table or schema that is gone.
+const UNDEFINED: [&str; 2] = ["42P01", "3F000"];
+
+/// SQLSTATE of a lock that would have to be waited for.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
+
+/// A table of the source as the list has it; a table that was dropped and created again has another oid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceTable {
+    pub oid: u32,
+    pub name: QualifiedName,
+}
+
+/// Where the snapshot comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SnapshotSource {
+    /// We take it ourselves.
+    Own,
+    /// Somebody holds it open under this name, and sees to it that no table listed is truncated or
+    /// rewritten between its snapshot and our locks.
+    Named(String),
+}
+
+/// A snapshot held open by a session's transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot {
+    /// The name to import it under.
+    pub id: String,
+    /// The tables that are locked, as the snapshot sees them.
+    pub tables: Vec<SourceTable>,
+    /// Position in the write-ahead log: nothing the snapshot sees was written after it.
+    pub lsn: String,
+    /// Whether the source is a standby.
+    pub is_in_recovery: bool,
+}
+
+/// Whether a lock was had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LockOutcome {
+    Locked,
+    /// Somebody holds or waits for a lock that conflicts.
+    Busy,
+}
+
+/// Locks the tables that `list` returns and establishes the run's snapshot in a transaction that
+/// remains open on `connection`; waits for conflicting locks without limit. After an error no
+/// transaction is open.
+pub fn establish(
+    connection: &mut Connection,
+    source: &SnapshotSource,
+    list: &mut dyn FnMut(&mut Connection) -> Result<Vec<SourceTable>>,
+) -> Result<Snapshot> {
+    attempt_repeatedly(connection, source, list).map_err(|error| roll_back(connection, error))
+}
+
+/// Tries until the list holds still.
+fn attempt_repeatedly(
+    connection: &mut Connection,
+    source: &SnapshotSource,
+    list: &mut dyn FnMut(&mut Connection) -> Result<Vec<SourceTable>>,
+) -> Result<Snapshot> {
+    for _ in 0..MAX_ATTEMPTS {
+        let tables = list(connection)?;
+        begin(connection)?;
+        if lock_all(connection, &tables)? {
+            if let SnapshotSource::Named(id) = source {
+                adopt(connection, id)?;
+            }
+            let snapshot = export(connection, tables)?;
+            if list(connection)? == snapshot.tables {
+                return Ok(snapshot);
+            }
+        }
+        connection.execute("rollback")?;
+    }
+    Err(Error::Preflight {
+        message: "tables of the source keep changing while they are being locked".to_owned(),
+        detail: Some(format!(
+            "{MAX_ATTEMPTS} attempts found tables created, dropped or renamed."
+        )),
+        hint: Some("Start again when no definitions are being changed on the source.".to_owned()),
+        sqlstate: "55006",
+    })
+}
+
+/// Begins a transaction that uses the snapshot `id`, exports it again and returns the new name. After
+/// an error no transaction is open.
+pub fn import(connection: &mut Connection, id: &str) -> Result<String> {
+    begin(connection)
+        .and_then(|()| adopt(connection, id))
+        .and_then(|()| export(connection, Vec::new()))
+        .map(|snapshot| snapshot.id)
+        .map_err(|error| roll_back(connection, error))
+}
+
+/// Locks a table in the open transaction if nobody has to be waited for.
+pub fn lock_nowait(connection: &mut Connection, table: &QualifiedName) -> Result<LockOutcome> {
+    let sql = format!(
+        "savepoint pgmig_lock; lock table only {} in access share mode nowait; \
+         release savepoint pgmig_lock",
+        table.quoted()
+    );
+    match connection.execute(&sql) {
+        Ok(_) => Ok(LockOutcome::Locked),
+        Err(Error::Remote(error)) if error.sqlstate == LOCK_NOT_AVAILABLE => {
+            connection.execute("rollback to savepoint pgmig_lock; release savepoint pgmig_lock")?;
+            Ok(LockOutcome::Busy)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Begins a transaction that has no snapshot yet.
+fn begin(connection: &mut Connection) -> Result<()> {
+    connection
+        .execute("begin isolation level repeatable read, read only")
+        .map(drop)
+}
+
+/// Locks all tables; false when one of them is gone.
+fn lock_all(connection: &mut Connection, tables: &[SourceTable]) -> Result<bool> {
+    for batch in tables.chunks(LOCK_BATCH) {
+        let names: Vec<_> = batch
+            .iter()
+            .map(|table| format!("only {}", table.name.quoted()))
+            .collect();
+        let sql = format!("lock table {} in access share mode", names.join(", "));
+        match connection.execute(&sql) {
+            Ok(_) => {}
+            Err(Error::Remote(error)) if UNDEFINED.contains(&error.sqlstate.as_str()) => {
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(true)
+}
+
+/// Makes the open transaction use the snapshot `id`.
+fn adopt(connection: &mut Connection, id: &str) -> Result<()> {
+    let sql = format!("set transaction snapshot {}", quote_literal(id));
+    connection
+        .execute(&sql)
+        .map(drop)
+        .map_err(|error| match error {
+            Error::Remote(remote) => {
+                let context = format!("snapshot \"{id}\"");
+                Error::Remote(Box::new(RemoteError { context, ..*remote }))
+            }
+            other => other,
+        })
+}
+
+/// Exports the snapshot, taking it if there is none, and reads the position in the write-ahead log.
+fn export(connection: &mut Connection, tables: Vec<SourceTable>) -> Result<Snapshot> {
+    let rows = connection.query(include_str!("export_snapshot.sql"))?;
+    match rows.first().map(Vec::as_slice) {
+        Some([Some(id), Some(lsn), Some(is_in_recovery)]) => Ok(Snapshot {
+            id: id.clone(),
+            tables,
+            lsn: lsn.clone(),
+            is_in_recovery: is_in_recovery == "t",
+        }),
+        _ => Err(Error::Protocol(
+            "a snapshot was exported without name or position".to_owned(),
+        )),
+    }
+}
+
+/// Leaves the transaction, if one is open, and returns the error that failed it.
+fn roll_back(connection: &mut Connection, error: Error) -> Error {
+    if !connection.is_closed() && connection.transaction_status() != TransactionStatus::Idle {
+        // Should this fail, the session is lost, and its next use says so.
+        let _ = connection.execute("rollback");
+    }
+    error
+}

@@ -1,0 +1,490 @@
+//! A session with the source: statements in the simple query protocol, results as text.
+//!
+//! Text goes both ways as UTF-8, so that any name can be written in a statement; `copy_out` switches to
+//! the encoding wanted for data and back. An error of the server leaves the session usable (and an
+//! open transaction aborted); an error of protocol or network ends it.
+
+use super::channel::{Channel, Message, ShutdownHandle};
+use super::{CancelToken, connect, message};
+use crate::source::CatalogSession;
+use crate::source::dsn::Dsn;
+use crate::{Error, Result};
+
+/// What the server said about itself after login.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// `server_version_num`, such as 150018.
+    pub version_num: u32,
+    /// `version()`.
+    pub version: String,
+    /// `pg_backend_pid()`: differs from the process id in the greeting when a pooler sits between.
+    pub backend_pid: i32,
+    pub is_in_recovery: bool,
+    /// Whether new transactions are read-only by default or by recovery.
+    pub is_read_only: bool,
+}
+
+impl Server {
+    /// Reads the row of `identify.sql`.
+    pub(super) fn from_row(row: &[Option<String>]) -> Option<Server> {
+        let [
+            Some(version_num),
+            Some(version),
+            Some(backend_pid),
+            Some(recovery),
+            Some(read_only),
+        ] = row
+        else {
+            return None;
+        };
+        Some(Server {
+            version_num: version_num.parse().ok()?,
+            version: version.clone(),
+            backend_pid: backend_pid.parse().ok()?,
+            is_in_recovery: recovery == "t",
+            is_read_only: read_only == "t",
+        })
+    }
+}
+
+/// Where a session stands, as the server reports it after every statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TransactionStatus {
+    Idle,
+    InTransaction,
+    /// In a transaction that failed and waits for its ROLLBACK.
+    Failed,
+}
+
+/// What a running query hands to its caller.
+pub(super) enum Event<'a> {
+    /// A result set begins.
+    Columns,
+    Row(&'a [u8]),
+    /// A statement is done.
+    Complete(&'a str),
+}
+
+/// A session with the source.
+pub struct Connection {
+    pub(super) channel: Channel,
+    cancel: CancelToken,
+    password_used: bool,
+    server: Server,
+    status: TransactionStatus,
+    /// The encoding of data, if it is not UTF-8.
+    pub(super) copy_encoding: Option<String>,
+}
+
+impl Connection {
+    /// Opens a session on the first host that will do; the name shows in `pg_stat_activity` unless the
+    /// connection string brings its own. Blocks up to the connect timeout per host.
+    pub fn connect(dsn: &Dsn, application_name: &str) -> Result<Connection> {
+        connect::connect(dsn, application_name)
+    }
+
+    /// A session that has logged in and not yet asked who the server is.
+    pub(super) fn new(channel: Channel, cancel: CancelToken, password_used: bool) -> Connection {
+        Connection {
+            channel,
+            cancel,
+            password_used,
+            server: Server {
+                version_num: 0,
+                version: String::new(),
+                backend_pid: 0,
+                is_in_recovery: false,
+                is_read_only: false,
+            },
+            status: TransactionStatus::Idle,
+            copy_encoding: None,
+        }
+    }
+
+    /// Ends the login phase.
+    pub(super) fn begin_service(&mut self, server: Server) -> Result<()> {
+        self.server = server;
+        self.channel.end_login()
+    }
+
+    /// What the server said about itself.
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// Process id in the server's greeting.
+    pub fn process_id(&self) -> i32 {
+        self.cancel.process_id
+    }
+
+    /// Whether the server really asked for the password.
+    pub fn password_used(&self) -> bool {
+        self.password_used
+    }
+
+    /// The last value the server reported for a parameter such as `server_encoding`.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.channel.parameter(name)
+    }
+
+    /// Where the session stood after the last statement.
+    pub fn transaction_status(&self) -> TransactionStatus {
+        self.status
+    }
+
+    /// Whether the session is lost for good.
+    pub fn is_closed(&self) -> bool {
+        self.channel.is_closed()
+    }
+
+    /// Sets the encoding in which `copy_out` delivers data.
+    pub fn set_copy_encoding(&mut self, encoding: &str) {
+        self.copy_encoding = Some(encoding.to_owned()).filter(|encoding| encoding != "UTF8");
+    }
+
+    /// A handle that ends this session from another thread.
+    pub fn shutdown_handle(&self) -> ShutdownHandle {
+        self.channel.shutdown_handle()
+    }
+
+    /// A token that cancels this session's statement from another thread.
+    pub fn cancel_token(&self) -> CancelToken {
+        self.cancel.clone()
+    }
+
+    /// Runs statements and returns the rows of the last one that has any, as text.
+    pub fn query(&mut self, sql: &str) -> Result<Vec<Vec<Option<String>>>> {
+        let mut rows = Vec::new();
+        self.run(sql, &mut |event| {
+            match event {
+                Event::Columns => rows.clear(),
+                Event::Row(body) => {
+                    let row = decode_row(body)?;
+                    rows.push(
+                        row.into_iter()
+                            .map(|value| value.map(str::to_owned))
+                            .collect(),
+                    );
+                }
+                Event::Complete(_) => {}
+            }
+            Ok(())
+        })?;
+        Ok(rows)
+    }
+
+    /// Runs a query and hands each row to `each` as it arrives; an error of `each` ends the calls, and
+    /// the remaining rows are read and dropped, so that the session stays usable.
+    pub fn for_each_row(
+        &mut self,
+        sql: &str,
+        each: &mut dyn FnMut(&[Option<&str>]) -> Result<()>,
+    ) -> Result<()> {
+        self.run(sql, &mut |event| match event {
+            Event::Row(body) => each(&decode_row(body)?),
+            Event::Columns | Event::Complete(_) => Ok(()),
+        })
+    }
+
+    /// Runs statements for their effect; returns the row count of the last one, 0 if it has none.
+    pub fn execute(&mut self, sql: &str) -> Result<u64> {
+        let mut count = 0;
+        self.run(sql, &mut |event| {
+            if let Event::Complete(tag) = event {
+                count = message::count_of_tag(tag);
+            }
+            Ok(())
+        })?;
+        Ok(count)
+    }
+
+    /// Sends statements to be run.
+    pub(super) fn send_query(&mut self, sql: &str) -> Result<()> {
+        if sql.contains('\0') {
+            return Err(Error::Internal(
+                "a statement contains a zero byte".to_owned(),
+            ));
+        }
+        self.channel.send(&message::query(sql))
+    }
+
+    /// Runs statements to the end; the first error, the server's or the callback's, is returned then.
+    fn run(&mut self, sql: &str, on_event: &mut dyn FnMut(Event) -> Result<()>) -> Result<()> {
+        self.send_query(sql)?;
+        let mut outcome = Ok(());
+        loop {
+            let message = self.channel.receive()?;
+            let body = self.channel.body(&message);
+            let handled = match message.tag {
+                b'Z' => {
+                    self.finish_query(&message)?;
+                    return outcome;
+                }
+                b'E' => return Err(self.drain_error(&message)),
+                b'I' => Ok(()),
+                b'T' | b'D' | b'C' if outcome.is_err() => Ok(()),
+                b'T' => on_event(Event::Columns),
+                b'D' => on_event(Event::Row(body)),
+                b'C' => match message::parse_tag(body) {
+                    Some(tag) => on_event(Event::Complete(&tag)),
+                    None => return Err(self.channel.violate("a command tag cannot be read")),
+                },
+                _ => return Err(self.unexpected(&message)),
+            };
+            outcome = outcome.and(handled);
+        }
+    }
+
+    /// Takes note of ReadyForQuery.
+    pub(super) fn finish_query(&mut self, message: &Message) -> Result<()> {
+        self.status = match self.channel.body(message) {
+            b"I" => TransactionStatus::Idle,
+            b"T" => TransactionStatus::InTransaction,
+            b"E" => TransactionStatus::Failed,
+            _ => {
+                return Err(self
+                    .channel
+                    .violate("the transaction's status cannot be read"));
+            }
+        };
+        Ok(())
+    }
+
+    /// Reads on to ReadyForQuery after an ErrorResponse and returns the server's error; a session that
+    /// ends with its error is closed.
+    pub(super) fn drain_error(&mut self, message: &Message) -> Error {
+        let Some(remote) = message::parse_error(self.channel.body(message)) else {
+            return self.channel.violate("an error message cannot be read");
+        };
+        // What goes wrong from here on closes the channel; the server's error tells more.
+        while let Ok(message) = self.channel.receive() {
+            if message.tag == b'Z' {
+                let _ = self.finish_query(&message);
+                break;
+            }
+        }
+        Error::Remote(Box::new(remote))
+    }
+
+    /// Closes the session because a message is out of place.
+    pub(super) fn unexpected(&mut self, message: &Message) -> Error {
+        let tag = char::from(message.tag).escape_default();
+        self.channel
+            .violate(format!("an unexpected message of type \"{tag}\""))
+    }
+}
+
+/// Decodes a DataRow.
+fn decode_row(body: &[u8]) -> Result<Vec<Option<&str>>> {
+    let columns = message::parse_row(body)
+        .ok_or_else(|| Error::Protocol("a row cannot be read".to_owned()))?;
+    columns
+        .into_iter()
+        .map(|value| value.map(decode_text).transpose())
+        .collect()
+}
+
+/// Decodes one value of a row.
+fn decode_text(value: &[u8]) -> Result<&str> {
+    std::str::from_utf8(value)
+        .map_err(|_| Error::Protocol("a row of text is not valid UTF-8".to_owned()))
+}
+
+/// The source's catalogs, as JSON rows.
+impl CatalogSession for Connection {
+    fn query_json(&mut self, query: &str, each: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
+        let query = query.trim_end().trim_end_matches(';');
+        // The query may end with a comment line.
+        let sql =
+            format!("select pg_catalog.row_to_json(q)::pg_catalog.text\n  from (\n{query}\n) as q");
+        self.for_each_row(&sql, &mut |row| match row {
+            [Some(json)] => each(json),
+            _ => Err(Error::Protocol("a row of JSON is not one value".to_owned())),
+        })
+    }
+
+    fn version_num(&self) -> u32 {
+        self.server.version_num
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::wire::fake;
+
+    /// A session that answers with these messages.
+    fn answering(messages: &[Vec<u8>]) -> Connection {
+        fake::session(messages.concat(), &[usize::MAX])
+    }
+
+    #[test]
+    fn the_rows_of_the_last_result_are_returned_however_they_are_cut() {
+        let bytes = [
+            fake::columns(),
+            fake::row(&[Some(b"dropped")]),
+            fake::complete("SELECT 1"),
+            fake::message(b'N', b"notice"),
+            fake::columns(),
+            fake::row(&[Some(b"a"), None, Some(b"")]),
+            fake::message(b'A', b"notification"),
+            fake::row(&[None, None, Some("é".as_bytes())]),
+            fake::message(b'S', b"TimeZone\0UTC\0"),
+            fake::complete("SELECT 2"),
+            fake::message(b'Z', b"T"),
+        ]
+        .concat();
+        for at in 1..bytes.len() {
+            let mut connection = fake::session(bytes.clone(), &[at, bytes.len()]);
+            let rows = connection.query("select").unwrap();
+            let text = |value: &str| Some(value.to_owned());
+            assert_eq!(rows, [[text("a"), None, text("")], [None, None, text("é")]]);
+            assert_eq!(connection.parameter("TimeZone"), Some("UTC"));
+            assert_eq!(
+                connection.transaction_status(),
+                TransactionStatus::InTransaction
+            );
+        }
+    }
+
+    #[test]
+    fn an_error_leaves_the_session_usable() {
+        let mut connection = answering(&[
+            fake::columns(),
+            fake::message(b'E', b"SERROR\0C22012\0Mdivision\0Dd\0Hh\0Wwhere\0\0"),
+            fake::ready(),
+            fake::complete("UPDATE 17"),
+            fake::ready(),
+            fake::message(b'I', b""),
+            fake::ready(),
+        ]);
+        let error = connection.query("select 1/0").unwrap_err();
+        assert_eq!(error.to_string(), "source: division");
+        assert_eq!(
+            (error.sqlstate(), error.detail(), error.hint()),
+            ("22012", Some("d"), Some("h"))
+        );
+        assert_eq!(connection.execute("update").unwrap(), 17);
+        assert_eq!(connection.execute("").unwrap(), 0);
+    }
+
+    #[test]
+    fn an_error_of_the_callback_is_returned_once_the_rows_are_drained() {
+        let mut connection = answering(&[
+            fake::row(&[Some(b"1")]),
+            fake::row(&[Some(b"2")]),
+            fake::complete("SELECT 2"),
+            fake::ready(),
+            fake::complete("SET"),
+            fake::ready(),
+        ]);
+        let mut calls = 0;
+        let outcome = connection.for_each_row("select", &mut |_| {
+            calls += 1;
+            Err(Error::Internal("stop".to_owned()))
+        });
+        assert!(matches!(outcome, Err(Error::Internal(_))));
+        assert_eq!(calls, 1);
+        assert_eq!(connection.execute("set").unwrap(), 0);
+    }
+
+    #[test]
+    fn a_session_that_ends_with_its_error_returns_the_error() {
+        let mut connection = answering(&[fake::error("57P01", "terminated by administrator")]);
+        assert_eq!(
+            connection.execute("select").unwrap_err().sqlstate(),
+            "57P01"
+        );
+        assert!(matches!(connection.execute("select"), Err(Error::Lost(_))));
+    }
+
+    #[test]
+    fn any_number_of_notices_and_parameters_takes_bounded_memory() {
+        let mut bytes = fake::message(b'N', &vec![b'x'; 1 << 20]).repeat(100);
+        for i in 0..1000 {
+            bytes.extend(fake::message(b'S', format!("name{i}\0value\0").as_bytes()));
+        }
+        bytes.extend([fake::complete("SET"), fake::ready()].concat());
+        let mut connection = fake::session(bytes, &[100_000]);
+        connection.execute("set").unwrap();
+        assert!(
+            connection.parameter("name1").is_some() && connection.parameter("name999").is_none()
+        );
+    }
+
+    #[test]
+    fn what_breaks_the_protocol_ends_the_session() {
+        for bytes in [
+            b"D\0\0\0\0".to_vec(),
+            b"D\xff\xff\xff\xf0".to_vec(),
+            b"D\x7f\xff\xff\xff".to_vec(),
+            b"C\x04\0\x10\0".to_vec(),
+            fake::message(b'G', b""),
+            fake::message(b'H', b""),
+            fake::message(b'd', b"x"),
+            fake::message(b'R', &[0; 4]),
+            fake::message(b'?', b""),
+            fake::message(b'Z', b"?"),
+            fake::message(b'C', b"no end"),
+            fake::message(b'E', b"Mno end"),
+            fake::message(b'S', b"name\0"),
+        ] {
+            let mut connection = fake::session(bytes.clone(), &[usize::MAX]);
+            let outcome = connection.query("select");
+            assert!(
+                matches!(outcome, Err(Error::Protocol(_))),
+                "{bytes:?}: {outcome:?}"
+            );
+            assert!(connection.is_closed(), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn rows_that_cannot_be_read_are_an_error_and_not_the_end() {
+        for body in [
+            &b""[..],
+            &[0, 1],
+            &[0, 1, 0, 0, 0, 9, 1],
+            &[0, 1, 255, 255, 255, 254],
+            &[0, 0, 0],
+        ] {
+            let mut connection = answering(&[fake::message(b'D', body), fake::ready()]);
+            assert!(
+                matches!(connection.query("select"), Err(Error::Protocol(_))),
+                "{body:?}"
+            );
+            assert!(!connection.is_closed());
+        }
+        let mut connection = answering(&[fake::row(&[Some(b"\xff")]), fake::ready()]);
+        assert!(
+            connection
+                .query("select")
+                .unwrap_err()
+                .to_string()
+                .contains("UTF-8")
+        );
+    }
+
+    #[test]
+    fn a_statement_with_a_zero_byte_is_not_sent() {
+        assert!(matches!(
+            answering(&[]).execute("a\0b"),
+            Err(Error::Internal(_))
+        ));
+    }
+
+    #[test]
+    fn a_read_blocked_on_the_server_ends_with_the_shutdown() {
+        let (port, _server) = fake::serve(vec![
+            fake::greeting(),
+            fake::identity("150001", "PostgreSQL", 1),
+        ]);
+        let dsn = Dsn::parse(&format!("host=127.0.0.1 port={port} user=u")).unwrap();
+        let mut connection = Connection::connect(&dsn, "test").unwrap();
+        let handle = connection.shutdown_handle();
+        let waiter = std::thread::spawn(move || connection.execute("select 1"));
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        handle.shut_down();
+        assert!(matches!(waiter.join().unwrap(), Err(Error::Lost(_))));
+    }
+}

@@ -1,0 +1,24 @@
+//! The wire client: PostgreSQL's protocol 3.0 over blocking sockets, for control and for bulk data.
+//!
+//! `socket` opens the byte stream, `channel` cuts it into messages, `login` authenticates, `connect`
+//! tries the hosts in turn, `connection` runs statements, `copy_out` carries the bulk data. Every call
+//! may block until the server answers: use them on a thread of their own and end a blocked one with
+//! `ShutdownHandle`. What must hold: memory stays bounded whatever the server sends, and after an
+//! error that leaves the position in the stream unknown the connection refuses further use.
+//! Follows "Frontend/Backend Protocol" in PostgreSQL's documentation.
+
+mod cancel;
+mod channel;
+mod connect;
+mod connection;
+mod copy_out;
+#[cfg(test)]
+pub(super) mod fake;
+mod login;
+mod message;
+mod socket;
+
+pub use cancel::CancelToken;
+pub use channel::ShutdownHandle;
+pub use connection::{Connection, Server, TransactionStatus};
+pub use copy_out::{BUFFER_BYTES, CopySink};

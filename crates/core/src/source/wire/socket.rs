@@ -1,0 +1,120 @@
+//! Sockets: the one place that knows what a connection runs over.
+//!
+//! A `Socket` is what timeouts and shutdown apply to; a `Stream` is where bytes are read and written.
+//! Today the stream is the socket itself; TLS will be another `Stream` over the same socket.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+
+use crate::source::dsn::TcpOptions;
+
+/// Where bytes of the protocol are read and written.
+pub(super) trait Stream: Read + Write + Send {}
+
+impl<T: Read + Write + Send> Stream for T {}
+
+/// The address of a server, looked up.
+#[derive(Debug, Clone)]
+pub(super) enum Address {
+    Tcp(SocketAddr),
+    Unix(PathBuf),
+}
+
+/// A connected socket.
+#[derive(Debug)]
+pub(super) enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+impl Socket {
+    /// Connects within `timeout`; None leaves it to the system.
+    pub(super) fn open(
+        address: &Address,
+        timeout: Option<Duration>,
+        options: &TcpOptions,
+    ) -> io::Result<Socket> {
+        match address {
+            Address::Unix(path) => UnixStream::connect(path).map(Socket::Unix),
+            Address::Tcp(address) => {
+                let stream = match timeout {
+                    Some(timeout) => TcpStream::connect_timeout(address, timeout)?,
+                    None => TcpStream::connect(address)?,
+                };
+                stream.set_nodelay(true)?;
+                set_tcp_options(&stream, options)?;
+                Ok(Socket::Tcp(stream))
+            }
+        }
+    }
+
+    /// Lets a read or write fail that makes no progress for `timeout`; None waits for ever.
+    pub(super) fn set_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        match self {
+            Socket::Tcp(stream) => {
+                stream.set_read_timeout(timeout)?;
+                stream.set_write_timeout(timeout)
+            }
+            Socket::Unix(stream) => {
+                stream.set_read_timeout(timeout)?;
+                stream.set_write_timeout(timeout)
+            }
+        }
+    }
+
+    /// Ends the connection; reads and writes blocked on it return at once.
+    pub(super) fn shut_down(&self) {
+        // An error means that the socket is not connected any more, which is what is wanted.
+        let _ = match self {
+            Socket::Tcp(stream) => stream.shutdown(Shutdown::Both),
+            Socket::Unix(stream) => stream.shutdown(Shutdown::Both),
+        };
+    }
+}
+
+/// Applies keepalives and the user timeout.
+fn set_tcp_options(stream: &TcpStream, options: &TcpOptions) -> io::Result<()> {
+    let socket = SockRef::from(stream);
+    if options.keepalives {
+        let mut keepalive = TcpKeepalive::new().with_time(options.keepalives_idle);
+        if let Some(interval) = options.keepalives_interval {
+            keepalive = keepalive.with_interval(interval);
+        }
+        if let Some(count) = options.keepalives_count {
+            keepalive = keepalive.with_retries(count);
+        }
+        socket.set_tcp_keepalive(&keepalive)?;
+    }
+    socket.set_tcp_user_timeout(options.user_timeout)
+}
+
+/// The stream without TLS.
+pub(super) struct PlainStream(pub(super) Arc<Socket>);
+
+impl Read for PlainStream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &*self.0 {
+            Socket::Tcp(stream) => (&mut &*stream).read(buffer),
+            Socket::Unix(stream) => (&mut &*stream).read(buffer),
+        }
+    }
+}
+
+impl Write for PlainStream {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &*self.0 {
+            Socket::Tcp(stream) => (&mut &*stream).write(bytes),
+            Socket::Unix(stream) => (&mut &*stream).write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
