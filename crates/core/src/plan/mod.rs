@@ -1,3 +1,5 @@
 //! A catalog and options to a graph of tasks. Pure.
 
+pub mod pattern;
+pub mod select;
 pub mod task;
