@@ -25,7 +25,7 @@ pub struct Selection {
     exclude_tables: Vec<Pattern>,
     exclude_table_data: Vec<Pattern>,
     /// Conditions as they were given.
-    where_: Vec<(Pattern, String)>,
+    given_conditions: Vec<(Pattern, String)>,
     /// Conditions by the table they were found to be for.
     conditions: BTreeMap<QualifiedName, String>,
 }
@@ -47,7 +47,7 @@ impl Selection {
             tables: parse_relations("tables", &options.tables)?,
             exclude_tables: parse_relations("exclude_tables", &options.exclude_tables)?,
             exclude_table_data: parse_relations("exclude_table_data", &options.exclude_table_data)?,
-            where_: options
+            given_conditions: options
                 .conditions
                 .iter()
                 .map(parse_where)
@@ -109,7 +109,7 @@ impl Selection {
         if !unmatched.is_empty() {
             return Err(report_unmatched(&unmatched));
         }
-        for (pattern, condition) in &self.where_ {
+        for (pattern, condition) in &self.given_conditions {
             let table = self.find_conditioned(pattern, tables)?;
             if self
                 .conditions
