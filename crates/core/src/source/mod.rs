@@ -4,6 +4,7 @@ pub mod dsn;
 pub mod session;
 pub mod snapshot;
 pub mod wire;
+pub mod ranges;
 
 use crate::Result;
 

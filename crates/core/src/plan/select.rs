@@ -1,0 +1,429 @@
+//! Which schemas, relations and rows a run copies, by the options that choose them.
+//!
+//! A `Selection` is made of options alone. Once the source's schemas and tables are known, `resolve`
+//! makes sure that every pattern means something there and finds the table of every condition. What
+//! belongs to the system is never selected, whatever a pattern says.
+
+use std::collections::BTreeMap;
+
+use super::pattern::Pattern;
+use crate::Result;
+use crate::error::Error;
+use crate::name::QualifiedName;
+use crate::options::Options;
+
+/// Tables that an error message names at most.
+const MAX_NAMED: usize = 5;
+
+/// The choice of what is copied.
+#[derive(Debug, Clone)]
+pub struct Selection {
+    source_schema: Option<String>,
+    schemas: Vec<Pattern>,
+    exclude_schemas: Vec<Pattern>,
+    tables: Vec<Pattern>,
+    exclude_tables: Vec<Pattern>,
+    exclude_table_data: Vec<Pattern>,
+    /// Conditions as they were given.
+    given_conditions: Vec<(Pattern, String)>,
+    /// Conditions by the table they were found to be for.
+    conditions: BTreeMap<QualifiedName, String>,
+}
+
+impl Selection {
+    /// Reads the patterns of the options.
+    ///
+    /// # Errors
+    /// `Error::Option` for a malformed pattern.
+    pub fn new(options: &Options) -> Result<Selection> {
+        let parse_where = |(pattern, condition): (&String, &String)| {
+            let pattern = parse("where", pattern, Pattern::parse_relation)?;
+            Ok((pattern, condition.clone()))
+        };
+        Ok(Selection {
+            source_schema: options.source_schema.clone(),
+            schemas: parse_schemas("schemas", &options.schemas)?,
+            exclude_schemas: parse_schemas("exclude_schemas", &options.exclude_schemas)?,
+            tables: parse_relations("tables", &options.tables)?,
+            exclude_tables: parse_relations("exclude_tables", &options.exclude_tables)?,
+            exclude_table_data: parse_relations("exclude_table_data", &options.exclude_table_data)?,
+            given_conditions: options
+                .conditions
+                .iter()
+                .map(parse_where)
+                .collect::<Result<_>>()?,
+            conditions: BTreeMap::new(),
+        })
+    }
+
+    /// Whether a schema is among those chosen.
+    pub fn selects_schema(&self, name: &str) -> bool {
+        let is_chosen = match &self.source_schema {
+            Some(only) => only == name,
+            None => self.schemas.is_empty() || self.schemas.iter().any(|p| p.matches_schema(name)),
+        };
+        is_chosen
+            && !is_system_schema(name)
+            && !self.exclude_schemas.iter().any(|p| p.matches_schema(name))
+    }
+
+    /// Whether a relation (a table, view or sequence) is among those chosen.
+    pub fn selects_table(&self, schema: &str, name: &str) -> bool {
+        self.selects_schema(schema)
+            && (self.tables.is_empty() || matches_any(&self.tables, schema, name))
+            && !matches_any(&self.exclude_tables, schema, name)
+    }
+
+    /// Whether a table's rows are copied.
+    pub fn selects_data(&self, schema: &str, name: &str) -> bool {
+        self.selects_table(schema, name) && !matches_any(&self.exclude_table_data, schema, name)
+    }
+
+    /// Whether only some tables were asked for, so that objects besides them are not.
+    pub fn chooses_tables(&self) -> bool {
+        !self.tables.is_empty()
+    }
+
+    /// The condition on a table's rows, after `resolve`.
+    pub fn condition(&self, table: &QualifiedName) -> Option<&str> {
+        self.conditions.get(table).map(String::as_str)
+    }
+
+    /// Holds the patterns against the schemas and tables of the source.
+    ///
+    /// # Errors
+    /// `Error::Option` if a pattern fits nothing, or a condition not exactly one table that is copied.
+    pub fn resolve(&mut self, schemas: &[&str], tables: &[QualifiedName]) -> Result<()> {
+        if let Some(name) = self
+            .source_schema
+            .as_ref()
+            .filter(|s| !schemas.contains(&s.as_str()))
+        {
+            return Err(Error::Option {
+                message: format!("schema \"{name}\" does not exist on the source"),
+                detail: None,
+                hint: Some("Option \"source_schema\" takes a name as it is stored.".to_owned()),
+            });
+        }
+        let unmatched = self.unmatched(schemas, tables);
+        if !unmatched.is_empty() {
+            return Err(report_unmatched(&unmatched));
+        }
+        for (pattern, condition) in &self.given_conditions {
+            let table = self.find_conditioned(pattern, tables)?;
+            if self
+                .conditions
+                .insert(table.clone(), condition.clone())
+                .is_some()
+            {
+                return Err(Error::Option {
+                    message: format!("option \"where\" has two conditions for table \"{table}\""),
+                    detail: None,
+                    hint: Some("Combine them with AND.".to_owned()),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The patterns that fit nothing on the source, each with its option and what it should fit.
+    ///
+    /// A pattern that chooses tables has to fit one in the schemas chosen; one that leaves something out
+    /// may name what is not chosen anyway.
+    pub fn unmatched(
+        &self,
+        schemas: &[&str],
+        tables: &[QualifiedName],
+    ) -> Vec<(&'static str, &'static str, &Pattern)> {
+        let mut unmatched = Vec::new();
+        for (option, patterns) in [
+            ("schemas", &self.schemas),
+            ("exclude_schemas", &self.exclude_schemas),
+        ] {
+            let fits = |p: &Pattern| {
+                schemas
+                    .iter()
+                    .any(|name| !is_system_schema(name) && p.matches_schema(name))
+            };
+            unmatched.extend(
+                patterns
+                    .iter()
+                    .filter(|p| !fits(p))
+                    .map(|p| (option, "schema", p)),
+            );
+        }
+        for (option, patterns, is_choice) in [
+            ("tables", &self.tables, true),
+            ("exclude_tables", &self.exclude_tables, false),
+            ("exclude_table_data", &self.exclude_table_data, false),
+        ] {
+            let fits = |p: &Pattern| {
+                tables.iter().any(|table| {
+                    p.matches_relation(&table.schema, &table.name)
+                        && !is_system_schema(&table.schema)
+                        && (!is_choice || self.selects_schema(&table.schema))
+                })
+            };
+            unmatched.extend(
+                patterns
+                    .iter()
+                    .filter(|p| !fits(p))
+                    .map(|p| (option, "table", p)),
+            );
+        }
+        unmatched
+    }
+
+    /// The one table, among those whose rows are copied, that a condition is for.
+    fn find_conditioned<'a>(
+        &self,
+        pattern: &Pattern,
+        tables: &'a [QualifiedName],
+    ) -> Result<&'a QualifiedName> {
+        let fitting: Vec<&QualifiedName> = tables
+            .iter()
+            .filter(|table| pattern.matches_relation(&table.schema, &table.name))
+            .filter(|table| !is_system_schema(&table.schema))
+            .collect();
+        let copied: Vec<&QualifiedName> = fitting
+            .iter()
+            .copied()
+            .filter(|table| self.selects_data(&table.schema, &table.name))
+            .collect();
+        let message = match (copied.as_slice(), fitting.as_slice()) {
+            ([table], _) => return Ok(table),
+            ([], []) => format!("\"{pattern}\" in option \"where\" matches no table"),
+            ([], _) => {
+                format!("\"{pattern}\" in option \"where\" matches no table whose rows are copied")
+            }
+            _ => format!("\"{pattern}\" in option \"where\" matches more than one table"),
+        };
+        let detail = (!fitting.is_empty()).then(|| {
+            let named: Vec<String> = fitting
+                .iter()
+                .take(MAX_NAMED)
+                .map(|table| format!("\"{table}\""))
+                .collect();
+            let more = if fitting.len() > MAX_NAMED {
+                " and more"
+            } else {
+                ""
+            };
+            format!("It matches {}{more}.", named.join(", "))
+        });
+        let hint = "Give every condition a single table, as in '{\"public.votes\": \"id > 7\"}'.";
+        Err(Error::Option {
+            message,
+            detail,
+            hint: Some(hint.to_owned()),
+        })
+    }
+}
+
+/// Whether a schema is the server's own.
+fn is_system_schema(name: &str) -> bool {
+    name.starts_with("pg_") || name == "information_schema"
+}
+
+/// Whether any pattern fits a relation.
+fn matches_any(patterns: &[Pattern], schema: &str, name: &str) -> bool {
+    patterns
+        .iter()
+        .any(|pattern| pattern.matches_relation(schema, name))
+}
+
+/// Reads the patterns for schemas of an option.
+fn parse_schemas(option: &str, texts: &[String]) -> Result<Vec<Pattern>> {
+    texts
+        .iter()
+        .map(|text| parse(option, text, Pattern::parse_schema))
+        .collect()
+}
+
+/// Reads the patterns for relations of an option.
+fn parse_relations(option: &str, texts: &[String]) -> Result<Vec<Pattern>> {
+    texts
+        .iter()
+        .map(|text| parse(option, text, Pattern::parse_relation))
+        .collect()
+}
+
+/// Reads one pattern of an option.
+fn parse(
+    option: &str,
+    text: &str,
+    parse: fn(&str) -> std::result::Result<Pattern, &'static str>,
+) -> Result<Pattern> {
+    parse(text).map_err(|flaw| Error::Option {
+        message: format!("invalid pattern in option \"{option}\": \"{text}\""),
+        detail: Some(format!("The pattern cannot be read: {flaw}.")),
+        hint: Some("Write names in double quotes to take every character literally.".to_owned()),
+    })
+}
+
+/// The error for patterns that fit nothing.
+fn report_unmatched(unmatched: &[(&'static str, &'static str, &Pattern)]) -> Error {
+    let named: Vec<String> = unmatched
+        .iter()
+        .map(|(option, what, pattern)| {
+            format!("pattern \"{pattern}\" in option \"{option}\" matches no {what}")
+        })
+        .collect();
+    let (message, rest) = match named.split_first() {
+        Some((first, rest)) => (first.clone(), rest),
+        None => (String::new(), &[] as &[String]),
+    };
+    Error::Option {
+        message,
+        detail: (!rest.is_empty()).then(|| format!("Likewise, {}.", rest.join(", "))),
+        hint: Some("Patterns are case-sensitive; schemas of the system never match.".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    const SCHEMAS: &[&str] = &["public", "My.Schema", "audit", "pg_catalog"];
+
+    fn tables() -> Vec<QualifiedName> {
+        [
+            ("public", "users"),
+            ("public", "votes"),
+            ("public", "q\"q"),
+            ("My.Schema", "Users"),
+            ("My.Schema", "a.b\n%"),
+            ("audit", "votes"),
+            ("pg_catalog", "pg_class"),
+        ]
+        .map(|(schema, name)| QualifiedName::new(schema, name))
+        .to_vec()
+    }
+
+    fn select(options: Value) -> Selection {
+        let options = Options::parse(&options).expect("valid options");
+        Selection::new(&options).expect("valid patterns")
+    }
+
+    /// Names of the tables for which `is_chosen` holds, as `schema.name`.
+    fn names(is_chosen: impl Fn(&str, &str) -> bool) -> Vec<String> {
+        let tables = tables()
+            .into_iter()
+            .filter(|t| is_chosen(&t.schema, &t.name));
+        tables.map(|table| table.to_string()).collect()
+    }
+
+    fn refuse(options: Value) -> Error {
+        select(options)
+            .resolve(SCHEMAS, &tables())
+            .expect_err("refused")
+    }
+
+    #[test]
+    fn everything_but_the_system_is_selected_by_default() {
+        let selection = select(json!({}));
+        assert_eq!(names(|s, n| selection.selects_table(s, n)).len(), 6);
+        assert!(!selection.selects_schema("information_schema"));
+        assert!(selection.selects_schema("my_pgmig_x"));
+    }
+
+    #[test]
+    fn schemas_and_tables_narrow_each_other() {
+        let selection = select(json!({
+            "schemas": ["public", "\"My.Schema\""],
+            "exclude_schemas": "pub*",
+            "tables": ["Users", "votes"],
+        }));
+        assert_eq!(
+            names(|s, n| selection.selects_table(s, n)),
+            ["My.Schema.Users"]
+        );
+        let selection = select(json!({"source_schema": "public", "exclude_tables": "*\"\"\"\"*"}));
+        let chosen = names(|s, n| selection.selects_table(s, n));
+        assert_eq!(chosen, ["public.users", "public.votes"]);
+    }
+
+    #[test]
+    fn excluded_data_leaves_the_table_selected() {
+        let selection = select(json!({"exclude_table_data": "audit.*"}));
+        assert!(selection.selects_table("audit", "votes"));
+        assert!(!selection.selects_data("audit", "votes"));
+        assert!(selection.selects_data("public", "votes"));
+    }
+
+    #[test]
+    fn a_pattern_that_matches_nothing_is_an_error_that_names_it() {
+        let error = refuse(json!({"tables": ["public.*", "Votes"], "exclude_schemas": "pg_*"}));
+        assert_eq!(
+            error.to_string(),
+            "pattern \"pg_*\" in option \"exclude_schemas\" matches no schema"
+        );
+        assert_eq!(
+            error.detail(),
+            Some("Likewise, pattern \"Votes\" in option \"tables\" matches no table.")
+        );
+        refuse(json!({"schemas": "publc"}));
+        refuse(json!({"exclude_tables": "x"}));
+        refuse(json!({"exclude_table_data": "public.x"}));
+        refuse(json!({"source_schema": "Public"}));
+        // Its only tables lie outside of the schemas chosen.
+        refuse(json!({"schemas": "public", "tables": "audit.votes"}));
+    }
+
+    #[test]
+    fn an_exclusion_may_name_what_is_not_chosen_anyway() {
+        let mut selection = select(json!({"schemas": "public", "exclude_tables": "audit.votes"}));
+        assert!(selection.resolve(SCHEMAS, &tables()).is_ok());
+    }
+
+    #[test]
+    fn conditions_are_found_by_table() {
+        let mut selection = select(json!({"where": {
+            "public.votes": "a", "Users": "b", "\"My.Schema\".\"a.b\n%\"": "c", "public.\"q\"\"q\"": "d"
+        }}));
+        selection.resolve(SCHEMAS, &tables()).expect("resolved");
+        let condition = |schema, name| {
+            selection
+                .condition(&QualifiedName::new(schema, name))
+                .unwrap_or("-")
+        };
+        assert_eq!(condition("public", "votes"), "a");
+        assert_eq!(condition("audit", "votes"), "-");
+        assert_eq!(condition("My.Schema", "Users"), "b");
+        assert_eq!(condition("My.Schema", "a.b\n%"), "c");
+        assert_eq!(condition("public", "q\"q"), "d");
+    }
+
+    #[test]
+    fn a_condition_must_be_for_exactly_one_copied_table() {
+        let error = refuse(json!({"where": {"votes": "a"}}));
+        assert_eq!(
+            error.detail(),
+            Some("It matches \"public.votes\", \"audit.votes\".")
+        );
+        assert!(
+            refuse(json!({"where": {"x": "a"}}))
+                .to_string()
+                .ends_with("matches no table")
+        );
+        let error = refuse(json!({"where": {"users": "a"}, "exclude_table_data": "users"}));
+        assert!(error.to_string().ends_with("whose rows are copied"));
+        let error = refuse(json!({"where": {"users": "a", "public.users": "b"}}));
+        assert!(error.to_string().contains("two conditions"));
+        // An unambiguous choice of schemas makes a bare name unambiguous.
+        let mut selection = select(json!({"schemas": "audit", "where": {"votes": "a"}}));
+        assert!(selection.resolve(SCHEMAS, &tables()).is_ok());
+    }
+
+    #[test]
+    fn a_malformed_pattern_is_named_with_its_option() {
+        let options = Options::parse(&json!({"exclude_tables": "a.b.c"})).expect("valid options");
+        let error = Selection::new(&options).expect_err("refused");
+        assert_eq!(
+            error.to_string(),
+            "invalid pattern in option \"exclude_tables\": \"a.b.c\""
+        );
+    }
+}
