@@ -9,11 +9,11 @@ use std::ops::ControlFlow;
 use pgmig_core::digest::{Digest, RowHasher};
 use pgmig_core::name::quote_ident;
 use pgmig_core::options::Validation;
-use pgmig_core::plan::task::{CheckTable, Format};
+use pgmig_core::plan::task::{CheckTable, Format, copy_out_statement, count_statement};
 use pgmig_core::{Error, Result};
 use pgrx::prelude::*;
 
-use crate::load::{copy_out_statement, new_digest};
+use crate::load::new_digest;
 use crate::pg::scan::{self, Encoding};
 use crate::pg::thread::Pending;
 use crate::pg::{spi, transaction};
@@ -134,7 +134,7 @@ fn begin_source(
             Ok(Contents { rows: rows?, digest: Some(digest.finish()?) })
         });
     }
-    let sql = count_statement(&table.source.quoted(), predicate.as_deref());
+    let sql = count_statement(&table.source, predicate.as_deref());
     actor.begin(move |connection| {
         let rows = connection.query(&sql)?;
         match rows.first().map(Vec::as_slice) {
@@ -147,11 +147,6 @@ fn begin_source(
     })
 }
 
-fn count_statement(table: &str, predicate: Option<&str>) -> String {
-    let condition = predicate.map(|predicate| format!(" where {predicate}")).unwrap_or_default();
-    format!("select pg_catalog.count(*) from only {table}{condition}")
-}
-
 /// Counts, or reads and hashes, the target's table.
 fn read_target(context: &TaskContext, table: &CheckTable, is_hashed: bool) -> Result<Contents> {
     // After a copy the target holds only the rows asked for; otherwise the condition applies to both.
@@ -160,7 +155,7 @@ fn read_target(context: &TaskContext, table: &CheckTable, is_hashed: bool) -> Re
         _ => table.predicate.as_deref(),
     };
     if !is_hashed {
-        let sql = count_statement(&table.target.quoted(), predicate);
+        let sql = count_statement(&table.target, predicate);
         let count = Spi::get_one::<i64>(&sql).map_err(spi::spi_error)?.unwrap_or(0);
         return Ok(Contents { rows: u64::try_from(count).unwrap_or(0), digest: None });
     }

@@ -6,7 +6,7 @@ pub mod stream;
 
 use pgmig_core::digest::StreamDigest;
 use pgmig_core::error::TargetError;
-use pgmig_core::name::{QualifiedName, quote_ident, quote_literal};
+use pgmig_core::name::{QualifiedName, quote_literal};
 use pgmig_core::options::Validation;
 use pgmig_core::plan::task::{Format, Load, QualifiedNamePair};
 use pgmig_core::{Error, Result};
@@ -44,8 +44,7 @@ fn copy_rows(context: &mut TaskContext, load: &Load) -> Result<CopiedTable> {
     context.source.lock(&load.source)?;
     let digest = (context.options.validation == Validation::Checksum).then(|| new_digest(&load.format, &load.columns));
     let actor = context.source.get()?;
-    let sql =
-        copy_out_statement(&load.source, &load.columns, load.predicate.as_deref(), &load.format);
+    let sql = load.copy_out_statement();
     let stream = stream::open(actor, sql, digest)?;
     let target = CopyIn {
         table,
@@ -83,27 +82,6 @@ pub fn new_digest(format: &Format, columns: &[String]) -> StreamDigest {
     match format {
         Format::Binary => StreamDigest::binary(),
         Format::Text { .. } => StreamDigest::text(columns.len()),
-    }
-}
-
-/// `copy … to stdout` for some columns and rows of a table; without a condition the table itself is
-/// copied, which spares the source an executor.
-pub fn copy_out_statement(
-    table: &QualifiedName,
-    columns: &[String],
-    predicate: Option<&str>,
-    format: &Format,
-) -> String {
-    let names: Vec<_> = columns.iter().map(|column| quote_ident(column)).collect();
-    let names = names.join(", ");
-    let what = match predicate {
-        None if !columns.is_empty() => format!("{} ({names})", table.quoted()),
-        None => format!("(select from only {})", table.quoted()),
-        Some(predicate) => format!("(select {names} from only {} where {predicate})", table.quoted()),
-    };
-    match format {
-        Format::Binary => format!("copy {what} to stdout (format binary)"),
-        Format::Text { .. } => format!("copy {what} to stdout"),
     }
 }
 

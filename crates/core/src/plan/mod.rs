@@ -1,6 +1,22 @@
 //! A catalog and options to a graph of tasks. Pure.
+//!
+//! `select` and `select_items` say what is wanted, `existing` what the target has already, `ranges`
+//! and `format` how rows travel; `build` puts it all into tasks, `graph` says which is next.
 
+pub mod build;
+pub mod existing;
+pub mod format;
+pub mod graph;
+pub mod order;
 pub mod pattern;
 pub mod ranges;
 pub mod select;
+pub mod select_items;
 pub mod task;
+
+/// Something the user should know about the plan; becomes an event of the run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    pub object: String,
+    pub message: String,
+}

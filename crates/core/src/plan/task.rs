@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::name::QualifiedName;
+use crate::name::{QualifiedName, quote_ident};
 
 /// The kinds of task, as `pgmig.tasks` shows them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -88,6 +88,34 @@ pub struct Statement {
     /// Identity of the object, such as `table public.votes`.
     pub object: String,
     pub sql: String,
+    #[serde(default, skip_serializing_if = "StatementMode::is_plain")]
+    pub mode: StatementMode,
+}
+
+impl Statement {
+    /// A statement to be run as it is.
+    pub fn new(object: &str, sql: &str) -> Self {
+        Statement { object: object.to_owned(), sql: sql.to_owned(), mode: StatementMode::Plain }
+    }
+}
+
+/// How a statement is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StatementMode {
+    /// As it is.
+    #[default]
+    Plain,
+    /// Adds a foreign key that is marked valid without looking at the rows.
+    TrustedForeignKey,
+    /// Adds a foreign key that is left not valid.
+    NotValidForeignKey,
+}
+
+impl StatementMode {
+    fn is_plain(&self) -> bool {
+        *self == StatementMode::Plain
+    }
 }
 
 /// What a worker does for a task.
@@ -102,6 +130,60 @@ pub enum Work {
     Sequences { sequences: Vec<QualifiedNamePair> },
     /// Count (and hash) tables on both sides.
     Check { tables: Vec<CheckTable> },
+}
+
+impl Work {
+    /// What is done, as SQL for people: statements for the target, or those that the source is asked.
+    pub fn statements(&self) -> Vec<String> {
+        match self {
+            Work::Statements { statements } => {
+                statements.iter().map(|statement| format!("{};", statement.sql)).collect()
+            }
+            Work::Copy { loads } => loads.iter().map(|load| load.copy_out_statement()).collect(),
+            Work::Sequences { sequences } => sequences
+                .iter()
+                .map(|pair| format!("select last_value, is_called from {};", pair.source.quoted()))
+                .collect(),
+            Work::Check { tables } => tables
+                .iter()
+                .map(|table| count_statement(&table.source, table.predicate.as_deref()))
+                .collect(),
+        }
+    }
+}
+
+/// The statement that counts a table's rows, without those of its children.
+pub fn count_statement(table: &QualifiedName, predicate: Option<&str>) -> String {
+    let condition = predicate.map(|predicate| format!(" where {predicate}")).unwrap_or_default();
+    format!("select pg_catalog.count(*) from only {}{condition}", table.quoted())
+}
+
+/// `copy … to stdout` for some columns and rows of a table; without a condition the table itself is
+/// copied, which spares the source an executor.
+pub fn copy_out_statement(
+    table: &QualifiedName,
+    columns: &[String],
+    predicate: Option<&str>,
+    format: &Format,
+) -> String {
+    let names: Vec<_> = columns.iter().map(|column| quote_ident(column)).collect();
+    let names = names.join(", ");
+    let what = match predicate {
+        None if !columns.is_empty() => format!("{} ({names})", table.quoted()),
+        None => format!("(select from only {})", table.quoted()),
+        Some(predicate) => format!("(select {names} from only {} where {predicate})", table.quoted()),
+    };
+    match format {
+        Format::Binary => format!("copy {what} to stdout (format binary)"),
+        Format::Text { .. } => format!("copy {what} to stdout"),
+    }
+}
+
+impl Load {
+    /// The statement that makes the source send the load's rows.
+    pub fn copy_out_statement(&self) -> String {
+        copy_out_statement(&self.source, &self.columns, self.predicate.as_deref(), &self.format)
+    }
 }
 
 /// The name of a relation on the source and on the target.

@@ -1,0 +1,1053 @@
+//! Everything that is known, put into tasks.
+//!
+//! ```text
+//!   clear ─ schema ─┬─ copy ─┬─ index ─ constraint ─┬─ attach ─ foreign key ─┬─ the rest of the schema
+//!                   │        ├─ check               └─ analyze               └─ sequences
+//! ```
+//!
+//! Every task lists what it waits for and what it locks; nothing else orders them. Small tables share
+//! tasks, so that thousands of them cost little: one copies a group of tables, one builds all their
+//! indexes and keys, one analyzes and one checks them.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use super::Note;
+use super::existing::{self, Existing};
+use super::ranges::{Split, combine_conditions};
+use super::task::{
+    CheckTable, Format, Load, LockMode, QualifiedNamePair, RunTable, Statement, StatementMode, Task,
+    TaskKind, TaskLock, Work,
+};
+use crate::ddl::{Attribute, Item, ItemKind, Section};
+use crate::model::{Catalog, ConstraintKind, Persistence, Table, TableKind};
+use crate::name::QualifiedName;
+use crate::options::{ForeignKeys, Options, Validation};
+
+/// Statements of one schema task: few enough that the locks of one transaction fit any server.
+const STATEMENTS_PER_TASK: usize = 200;
+
+/// A table of more bytes than this is copied by a task of its own.
+const SMALL_TABLE_BYTES: i64 = 4 << 20;
+
+/// Bytes and tables of a group of small ones: enough to hide the costs of a task, few enough to keep
+/// every worker busy and to bound the locks of a transaction.
+const GROUP_BYTES: i64 = 16 << 20;
+const GROUP_TABLES: usize = 64;
+
+/// Foreign keys between small tables that are added in one task.
+const FOREIGN_KEYS_PER_TASK: usize = 32;
+
+/// A table whose rows are copied, or compared.
+#[derive(Debug, Clone)]
+pub struct DataTable {
+    /// OID on the source.
+    pub oid: u32,
+    pub source: QualifiedName,
+    pub target: QualifiedName,
+    pub columns: Vec<String>,
+    pub format: Format,
+    pub split: Split,
+    /// The user's `where`.
+    pub condition: Option<String>,
+    pub copies_data: bool,
+    pub is_unlogged: bool,
+    pub rows: i64,
+    pub bytes: i64,
+}
+
+/// All that a plan is made of.
+pub struct Input<'a> {
+    /// The source's catalog under the names that it gets on the target.
+    pub wanted: &'a Catalog,
+    /// Its items, in order.
+    pub items: &'a [Item],
+    /// Which of them are to be made.
+    pub is_kept: &'a [bool],
+    pub existing: &'a Existing,
+    pub tables: &'a [DataTable],
+    pub sequences: Vec<QualifiedNamePair>,
+    pub options: &'a Options,
+    /// Roles that the target has.
+    pub roles: &'a HashSet<String>,
+}
+
+/// What a run does.
+#[derive(Debug, Default)]
+pub struct Plan {
+    pub tasks: Vec<Task>,
+    pub tables: Vec<RunTable>,
+    pub notes: Vec<Note>,
+}
+
+/// Makes the plan of a run that copies.
+pub fn build(input: &Input<'_>) -> Plan {
+    let mut builder = Builder::new(input);
+    let cleared = builder.add_clearing();
+    let schema = builder.add_schema(cleared);
+    builder.add_copies(schema);
+    builder.add_keys(schema);
+    builder.add_foreign_keys();
+    builder.add_checks(schema);
+    builder.add_analyze();
+    let barrier = builder.add_barrier(schema);
+    builder.add_sequences(barrier);
+    builder.add_rest(barrier);
+    builder.plan
+}
+
+/// Makes the plan of a run that only compares.
+pub fn build_validation(input: &Input<'_>) -> Plan {
+    let mut builder = Builder::new(input);
+    builder.add_tables();
+    builder.add_checks(None);
+    builder.plan
+}
+
+/// The stages of items after the data; an item is in the stage of its kind or of what it needs,
+/// whichever is later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    /// Before the data, or on the target already.
+    Schema,
+    Key,
+    Attach,
+    ForeignKey,
+    Rest,
+}
+
+struct Builder<'a> {
+    input: &'a Input<'a>,
+    plan: Plan,
+    stages: Vec<Stage>,
+    /// The task that makes each item.
+    task_of: Vec<Option<i32>>,
+    tables_by_oid: HashMap<u32, &'a Table>,
+    children: HashMap<u32, Vec<u32>>,
+    /// Copy tasks of each table.
+    copies_of: HashMap<u32, Vec<i32>>,
+    /// Index and constraint tasks of each table.
+    keys_of: HashMap<u32, Vec<i32>>,
+    /// The group that each small table is in.
+    group_of: HashMap<u32, usize>,
+    groups: Vec<Vec<usize>>,
+    restored_keys: Vec<i32>,
+}
+
+impl<'a> Builder<'a> {
+    fn new(input: &'a Input<'a>) -> Self {
+        let mut children: HashMap<u32, Vec<u32>> = HashMap::new();
+        for table in &input.wanted.tables {
+            for parent in &table.parents {
+                children.entry(*parent).or_default().push(table.oid);
+            }
+        }
+        let mut builder = Builder {
+            input,
+            plan: Plan::default(),
+            stages: Vec::new(),
+            task_of: vec![None; input.items.len()],
+            tables_by_oid: input.wanted.tables.iter().map(|table| (table.oid, table)).collect(),
+            children,
+            copies_of: HashMap::new(),
+            keys_of: HashMap::new(),
+            group_of: HashMap::new(),
+            groups: Vec::new(),
+            restored_keys: Vec::new(),
+        };
+        builder.stages = builder.find_stages();
+        builder.form_groups();
+        builder
+    }
+
+    fn find_stages(&self) -> Vec<Stage> {
+        let mut stages = Vec::with_capacity(self.input.items.len());
+        for (position, item) in self.input.items.iter().enumerate() {
+            if item.section == Section::PreData || !self.is_made(position) {
+                stages.push(Stage::Schema);
+                continue;
+            }
+            let own = match item.kind {
+                ItemKind::Index | ItemKind::PrimaryKey | ItemKind::Unique | ItemKind::Exclusion
+                    if self.is_table(item.table_oid) =>
+                {
+                    Stage::Key
+                }
+                ItemKind::AttachIndex => Stage::Attach,
+                ItemKind::ForeignKey => Stage::ForeignKey,
+                _ => Stage::Rest,
+            };
+            let needed = item.depends_on.iter().map(|needed| stages[*needed]).max();
+            // A key that needs a later stage cannot be grouped with its like.
+            stages.push(match needed {
+                Some(needed) if needed > own => Stage::Rest,
+                _ => own,
+            });
+        }
+        stages
+    }
+
+    fn is_table(&self, oid: Option<u32>) -> bool {
+        oid.is_some_and(|oid| self.tables_by_oid.contains_key(&oid))
+    }
+
+    /// Whether the run makes the item: it is wanted and not on the target already.
+    fn is_made(&self, position: usize) -> bool {
+        self.input.is_kept[position]
+            && !self.input.existing.present.contains(&position)
+            && !self.input.options.data_only
+    }
+
+    fn next_id(&self) -> i32 {
+        i32::try_from(self.plan.tasks.len()).map_or(i32::MAX, |count| count + 1)
+    }
+
+    /// Adds a task and returns its id.
+    fn push(&mut self, kind: TaskKind, object: String, work: Work, depends_on: BTreeSet<i32>) -> i32 {
+        let id = self.next_id();
+        self.plan.tasks.push(Task {
+            id,
+            kind,
+            object,
+            table: None,
+            work,
+            depends_on: depends_on.into_iter().collect(),
+            locks: Vec::new(),
+            rows: 0,
+            bytes: 0,
+        });
+        id
+    }
+
+    /// The task just added.
+    fn last(&mut self) -> Option<&mut Task> {
+        self.plan.tasks.last_mut()
+    }
+
+    fn note(&mut self, object: &str, message: impl Into<String>) {
+        self.plan.notes.push(Note { object: object.to_owned(), message: message.into() });
+    }
+
+    // ---- before the data -------------------------------------------------------------------
+
+    /// Drops and truncations of what the target has; returns the last task.
+    fn add_clearing(&mut self) -> Option<i32> {
+        let mut statements: Vec<Statement> = self
+            .input
+            .existing
+            .drops
+            .iter()
+            .map(|drop| Statement::new(&drop.object, &drop.sql))
+            .collect();
+        // Tables in one range are emptied by the very task that fills them, so that rows are frozen.
+        for table in self.input.tables.iter().filter(|table| table.copies_data) {
+            if self.input.existing.tables.contains_key(&table.oid) && table.split.ranges.len() > 1 {
+                let object = format!("table {}", table.target);
+                let sql = format!("truncate only {}", table.target.quoted());
+                statements.push(Statement::new(&object, &sql));
+            }
+        }
+        self.add_statements(statements, TaskKind::Ddl, "clearing of existing tables", None)
+    }
+
+    /// Everything that must be there before rows can be.
+    fn add_schema(&mut self, after: Option<i32>) -> Option<i32> {
+        let mut statements = Vec::new();
+        let mut ends = Vec::new();
+        for (position, item) in self.input.items.iter().enumerate() {
+            if item.section == Section::PreData && self.is_made(position) {
+                statements.extend(self.statements_of(item));
+                ends.push((position, statements.len()));
+            }
+        }
+        let first = self.next_id();
+        let last = self.add_statements(statements, TaskKind::Ddl, "schema", after);
+        for (position, end) in ends {
+            let offset = end.saturating_sub(1) / STATEMENTS_PER_TASK;
+            self.task_of[position] = i32::try_from(offset).ok().map(|offset| first + offset);
+        }
+        last
+    }
+
+    /// Adds tasks that run `statements` one after another; returns the last one, or `after`.
+    fn add_statements(
+        &mut self,
+        statements: Vec<Statement>,
+        kind: TaskKind,
+        what: &str,
+        after: Option<i32>,
+    ) -> Option<i32> {
+        let mut last = after;
+        let count = statements.len().div_ceil(STATEMENTS_PER_TASK);
+        for (number, chunk) in statements.chunks(STATEMENTS_PER_TASK).enumerate() {
+            let object = match chunk {
+                [only] => only.object.clone(),
+                _ if count == 1 => what.to_owned(),
+                _ => format!("{what}, part {} of {count}", number + 1),
+            };
+            let work = Work::Statements { statements: chunk.to_vec() };
+            last = Some(self.push(kind, object, work, last.into_iter().collect()));
+        }
+        last
+    }
+
+    /// The statements of an item, without those that name roles the target does not have.
+    fn statements_of(&mut self, item: &Item) -> Vec<Statement> {
+        let attributes = self.attributes_of(item);
+        item.create
+            .iter()
+            .chain(attributes.iter())
+            .map(|sql| Statement::new(&item.object, sql))
+            .collect()
+    }
+
+    fn attributes_of(&mut self, item: &Item) -> Vec<String> {
+        let mut kept = Vec::new();
+        for Attribute { sql, roles } in &item.attributes {
+            let missing: Vec<_> =
+                roles.iter().filter(|role| !self.input.roles.contains(*role)).collect();
+            match missing.first() {
+                None => kept.push(sql.clone()),
+                Some(role) => {
+                    let message = format!("role \"{role}\" does not exist, so this was left out: {sql}");
+                    self.note(&item.object, message);
+                }
+            }
+        }
+        kept
+    }
+
+    // ---- rows ------------------------------------------------------------------------------
+
+    /// Puts small tables into groups, by the order in which they come.
+    fn form_groups(&mut self) {
+        let mut open: HashMap<bool, (usize, i64)> = HashMap::new();
+        for (position, table) in self.input.tables.iter().enumerate() {
+            if table.split.ranges.len() > 1 || table.bytes > SMALL_TABLE_BYTES {
+                continue;
+            }
+            // Marks of unlogged tables live elsewhere, so the two kinds do not mix.
+            let (group, bytes) = match open.get(&table.is_unlogged) {
+                Some((group, bytes))
+                    if self.groups[*group].len() < GROUP_TABLES
+                        && bytes + table.bytes <= GROUP_BYTES =>
+                {
+                    (*group, bytes + table.bytes)
+                }
+                _ => {
+                    self.groups.push(Vec::new());
+                    (self.groups.len() - 1, table.bytes)
+                }
+            };
+            open.insert(table.is_unlogged, (group, bytes));
+            self.groups[group].push(position);
+            self.group_of.insert(table.oid, group);
+        }
+    }
+
+    /// Records the run's tables, none of them with copies yet.
+    fn add_tables(&mut self) {
+        for (table_id, table) in (1..).zip(self.input.tables) {
+            self.plan.tables.push(RunTable {
+                table_id,
+                source: table.source.clone(),
+                target: table.target.clone(),
+                is_existing: self.input.existing.tables.contains_key(&table.oid),
+                is_unlogged: table.is_unlogged,
+                copies_data: table.copies_data,
+                copies: None,
+                format: table.format.clone(),
+                rows: table.rows,
+                bytes: table.bytes,
+            });
+        }
+    }
+
+    fn add_copies(&mut self, after: Option<i32>) {
+        self.add_tables();
+        if self.input.options.schema_only {
+            return;
+        }
+        let input = self.input;
+        for (position, table) in input.tables.iter().enumerate() {
+            if table.copies_data && !self.group_of.contains_key(&table.oid) {
+                self.add_large_copy(position, table, after);
+            }
+        }
+        for group in 0..self.groups.len() {
+            let members: Vec<_> = self.groups[group]
+                .iter()
+                .copied()
+                .filter(|position| input.tables[*position].copies_data)
+                .collect();
+            self.add_group_copy(&members, after);
+        }
+    }
+
+    fn add_large_copy(&mut self, position: usize, table: &DataTable, after: Option<i32>) {
+        let first = self.next_id();
+        let count = table.split.ranges.len();
+        for (number, range) in table.split.ranges.iter().enumerate() {
+            let object = match count {
+                1 => format!("table {}", table.target),
+                _ => format!("table {}, range {} of {count}", table.target, number + 1),
+            };
+            let predicate =
+                combine_conditions(range.predicate.as_deref(), table.condition.as_deref());
+            let load = new_load(position, table, predicate, range.rows, range.bytes, count == 1);
+            let lock = if load.truncate { LockMode::AccessExclusive } else { LockMode::RowExclusive };
+            let work = Work::Copy { loads: vec![load] };
+            let id = self.push(TaskKind::Copy, object, work, after.into_iter().collect());
+            if let Some(task) = self.last() {
+                task.table = Some(table.target.clone());
+                task.locks = vec![TaskLock { table: table.target.clone(), mode: lock }];
+                task.rows = range.rows;
+                task.bytes = range.bytes;
+            }
+            self.copies_of.entry(table.oid).or_default().push(id);
+        }
+        self.plan.tables[position].copies = Some((first, self.next_id() - 1));
+    }
+
+    fn add_group_copy(&mut self, members: &[usize], after: Option<i32>) {
+        let input = self.input;
+        let Some(first) = members.first() else {
+            return;
+        };
+        let tables: Vec<_> = members.iter().map(|position| &input.tables[*position]).collect();
+        let loads = members
+            .iter()
+            .map(|position| {
+                let table = &input.tables[*position];
+                new_load(*position, table, table.condition.clone(), table.rows, table.bytes, true)
+            })
+            .collect();
+        let id = self.push(
+            TaskKind::Copy,
+            name_group(&input.tables[*first].target, members.len()),
+            Work::Copy { loads },
+            after.into_iter().collect(),
+        );
+        if let Some(task) = self.last() {
+            task.table = (tables.len() == 1).then(|| tables[0].target.clone());
+            task.locks = lock_all(tables.iter().map(|table| &table.target), LockMode::AccessExclusive);
+            task.rows = tables.iter().map(|table| table.rows).sum();
+            task.bytes = tables.iter().map(|table| table.bytes).sum();
+        }
+        for position in members {
+            self.copies_of.insert(input.tables[*position].oid, vec![id]);
+            self.plan.tables[*position].copies = Some((id, id));
+        }
+    }
+
+    // ---- indexes and keys ------------------------------------------------------------------
+
+    fn add_keys(&mut self, after: Option<i32>) {
+        let input = self.input;
+        let mut grouped: HashMap<usize, Vec<usize>> = HashMap::new();
+        let mut parents = Vec::new();
+        for (position, item) in input.items.iter().enumerate() {
+            let (Stage::Key, Some(table_oid)) = (self.stages[position], item.table_oid) else {
+                continue;
+            };
+            if !self.is_made(position) {
+                continue;
+            }
+            match self.group_of.get(&table_oid) {
+                Some(group) => grouped.entry(*group).or_default().push(position),
+                None if self.is_partitioned(table_oid) => parents.push(position),
+                None => self.add_large_key(position, item, table_oid, after),
+            }
+        }
+        for group in 0..self.groups.len() {
+            if let Some(positions) = grouped.remove(&group) {
+                self.add_key_batch(&positions, after);
+            }
+        }
+        // Indexes of partitioned tables are empty shells, so they can all be made in one go.
+        for chunk in parents.chunks(STATEMENTS_PER_TASK) {
+            self.add_key_batch(chunk, after);
+        }
+        self.add_restored(after);
+        self.add_attachments();
+    }
+
+    fn is_partitioned(&self, oid: u32) -> bool {
+        self.tables_by_oid.get(&oid).is_some_and(|table| table.relkind == TableKind::Partitioned)
+    }
+
+    /// An index or key of a large table: the index first, which others can be built beside, and the
+    /// constraint on top of it afterwards, which locks everybody out but takes no time.
+    fn add_large_key(&mut self, position: usize, item: &Item, oid: u32, after: Option<i32>) {
+        let needed = self.needs_of(item, &[oid], after);
+        let attributes = self.attributes_of(item);
+        let statements = |sqls: &[String]| -> Vec<Statement> {
+            sqls.iter().map(|sql| Statement::new(&item.object, sql)).collect()
+        };
+        let finishing: Vec<_> = item
+            .using_index
+            .iter()
+            .cloned()
+            .chain(attributes.iter().cloned())
+            .collect();
+        let (kind, mode, sqls) = match &item.index_definition {
+            Some(definition) => {
+                // The item's own statement is the one between those that choose a tablespace.
+                let mut sqls = item.create.clone();
+                if let Some(add) = sqls.iter_mut().find(|sql| sql.starts_with("alter table")) {
+                    add.clone_from(definition);
+                }
+                (TaskKind::Index, LockMode::Share, sqls)
+            }
+            None if item.kind == ItemKind::Index => {
+                (TaskKind::Index, LockMode::Share, item.create.clone())
+            }
+            None => (TaskKind::Constraint, LockMode::AccessExclusive, item.create.clone()),
+        };
+        let is_split = item.index_definition.is_some();
+        let mut work = statements(&sqls);
+        if !is_split {
+            work.extend(statements(&attributes));
+        }
+        let work = Work::Statements { statements: work };
+        let id = self.push(kind, item.object.clone(), work, needed);
+        self.describe_table_task(oid, mode);
+        self.task_of[position] = Some(id);
+        self.keys_of.entry(oid).or_default().push(id);
+        if is_split {
+            let work = Work::Statements { statements: statements(&finishing) };
+            let id = self.push(TaskKind::Constraint, item.object.clone(), work, [id].into());
+            if let Some(name) = self.table_name(oid)
+                && let Some(task) = self.last()
+            {
+                task.table = Some(name.clone());
+                task.locks = vec![TaskLock { table: name, mode: LockMode::AccessExclusive }];
+            }
+            self.task_of[position] = Some(id);
+            self.keys_of.entry(oid).or_default().push(id);
+        }
+    }
+
+    /// Gives the task just added its table, lock and size.
+    fn describe_table_task(&mut self, oid: u32, mode: LockMode) {
+        let Some(name) = self.table_name(oid) else {
+            return;
+        };
+        let size = self
+            .input
+            .tables
+            .iter()
+            .find(|table| table.oid == oid)
+            .map_or((0, 0), |table| (table.rows, table.bytes));
+        if let Some(task) = self.last() {
+            task.table = Some(name.clone());
+            task.locks = vec![TaskLock { table: name, mode }];
+            (task.rows, task.bytes) = size;
+        }
+    }
+
+    fn table_name(&self, oid: u32) -> Option<QualifiedName> {
+        let table = self.tables_by_oid.get(&oid)?;
+        Some(QualifiedName::new(&table.schema, &table.name))
+    }
+
+    /// All indexes and keys of a group of tables in one task.
+    fn add_key_batch(&mut self, positions: &[usize], after: Option<i32>) {
+        let input = self.input;
+        let mut statements = Vec::new();
+        let mut needed = BTreeSet::new();
+        let mut oids = BTreeSet::new();
+        for position in positions {
+            let item = &input.items[*position];
+            needed.extend(self.needs_of(item, item.table_oid.as_slice(), after));
+            oids.extend(item.table_oid);
+            statements.extend(self.statements_of(item));
+        }
+        let object = match positions {
+            [only] => input.items[*only].object.clone(),
+            _ => format!("{} indexes and keys of {} tables", positions.len(), oids.len()),
+        };
+        let work = Work::Statements { statements };
+        let id = self.push(TaskKind::Index, object, work, needed);
+        let names: Vec<_> = oids.iter().filter_map(|oid| self.table_name(*oid)).collect();
+        if let Some(task) = self.last() {
+            task.locks = lock_all(names.iter(), LockMode::AccessExclusive);
+        }
+        for position in positions {
+            self.task_of[*position] = Some(id);
+        }
+        for oid in oids {
+            self.keys_of.entry(oid).or_default().push(id);
+        }
+    }
+
+    /// What the target's tables had and the source's do not: built again as it was.
+    fn add_restored(&mut self, after: Option<i32>) {
+        let by_target: HashMap<u32, u32> =
+            self.input.existing.tables.iter().map(|(source, target)| (*target, *source)).collect();
+        let input = self.input;
+        for item in &input.existing.restored {
+            let oid = item.table_oid.and_then(|oid| by_target.get(&oid).copied());
+            let mut needed: BTreeSet<i32> = after.into_iter().collect();
+            needed.extend(self.restored_keys.last());
+            if let Some(oid) = oid {
+                needed.extend(self.copies_of.get(&oid).into_iter().flatten());
+                needed.extend(self.keys_of.get(&oid).into_iter().flatten());
+            }
+            let statements = self.statements_of(item);
+            let work = Work::Statements { statements };
+            let kind = if item.kind == ItemKind::Index { TaskKind::Index } else { TaskKind::Constraint };
+            let id = self.push(kind, item.object.clone(), work, needed);
+            if let Some(oid) = oid {
+                self.describe_table_task(oid, LockMode::AccessExclusive);
+            }
+            self.restored_keys.push(id);
+        }
+    }
+
+    fn add_attachments(&mut self) {
+        let input = self.input;
+        let positions: Vec<_> = (0..input.items.len())
+            .filter(|position| self.stages[*position] == Stage::Attach && self.is_made(*position))
+            .collect();
+        let mut last = None;
+        for chunk in positions.chunks(STATEMENTS_PER_TASK) {
+            let mut needed: BTreeSet<i32> = last.into_iter().collect();
+            let mut statements = Vec::new();
+            let mut oids = BTreeSet::new();
+            for position in chunk {
+                let item = &input.items[*position];
+                needed.extend(item.depends_on.iter().filter_map(|needed| self.task_of[*needed]));
+                statements.extend(self.statements_of(item));
+                if let Some(oid) = item.table_oid {
+                    oids.extend(self.with_ancestors(oid));
+                }
+            }
+            let id = self.push(
+                TaskKind::Constraint,
+                format!("{} partition indexes attached", chunk.len()),
+                Work::Statements { statements },
+                needed,
+            );
+            let names: Vec<_> = oids.iter().filter_map(|oid| self.table_name(*oid)).collect();
+            if let Some(task) = self.last() {
+                task.locks = lock_all(names.iter(), LockMode::AccessExclusive);
+            }
+            for position in chunk {
+                self.task_of[*position] = Some(id);
+            }
+            last = Some(id);
+        }
+    }
+
+    fn with_ancestors(&self, oid: u32) -> Vec<u32> {
+        let mut oids = vec![oid];
+        let mut position = 0;
+        while let Some(table) = oids.get(position).and_then(|oid| self.tables_by_oid.get(oid)) {
+            oids.extend(&table.parents);
+            position += 1;
+        }
+        oids
+    }
+
+    fn with_descendants(&self, oid: u32) -> Vec<u32> {
+        let mut oids = vec![oid];
+        let mut position = 0;
+        while position < oids.len() {
+            oids.extend(self.children.get(&oids[position]).into_iter().flatten());
+            position += 1;
+        }
+        oids
+    }
+
+    /// The tasks that an item has to wait for: those of the items it needs, and the rows of tables.
+    fn needs_of(&self, item: &Item, tables: &[u32], after: Option<i32>) -> BTreeSet<i32> {
+        let mut needed: BTreeSet<i32> = after.into_iter().collect();
+        needed.extend(item.depends_on.iter().filter_map(|position| self.task_of[*position]));
+        for oid in tables {
+            needed.extend(self.copies_of.get(oid).into_iter().flatten());
+        }
+        needed
+    }
+
+    // ---- foreign keys ----------------------------------------------------------------------
+
+    fn add_foreign_keys(&mut self) {
+        let input = self.input;
+        let mut small: Vec<usize> = Vec::new();
+        for (position, item) in input.items.iter().enumerate() {
+            if self.stages[position] != Stage::ForeignKey || !self.is_made(position) {
+                continue;
+            }
+            let ends = [item.table_oid, item.referenced_table_oid];
+            let is_small = ends.iter().flatten().all(|oid| self.group_of.contains_key(oid));
+            if is_small {
+                small.push(position);
+            } else {
+                self.add_foreign_key_task(&[position]);
+            }
+        }
+        for chunk in small.chunks(FOREIGN_KEYS_PER_TASK) {
+            self.add_foreign_key_task(chunk);
+        }
+    }
+
+    fn add_foreign_key_task(&mut self, positions: &[usize]) {
+        let input = self.input;
+        let mut statements = Vec::new();
+        let mut needed = BTreeSet::new();
+        let mut oids = BTreeSet::new();
+        let (mut rows, mut bytes) = (0, 0);
+        for position in positions {
+            let item = &input.items[*position];
+            let ends: Vec<u32> = [item.table_oid, item.referenced_table_oid]
+                .into_iter()
+                .flatten()
+                .flat_map(|oid| self.with_descendants(oid))
+                .collect();
+            needed.extend(self.needs_of(item, &ends, None));
+            for table in input.tables.iter().filter(|_| positions.len() == 1) {
+                if ends.contains(&table.oid) {
+                    rows += table.rows;
+                    bytes += table.bytes;
+                }
+            }
+            oids.extend(ends);
+            let attributes = self.attributes_of(item);
+            let mode = self.foreign_key_mode(item);
+            for sql in &item.create {
+                statements.push(Statement { mode, ..Statement::new(&item.object, sql) });
+            }
+            statements.extend(attributes.iter().map(|sql| Statement::new(&item.object, sql)));
+        }
+        let object = match positions {
+            [only] => input.items[*only].object.clone(),
+            _ => format!("{} foreign keys", positions.len()),
+        };
+        let id =
+            self.push(TaskKind::ForeignKey, object, Work::Statements { statements }, needed);
+        let names: Vec<_> = oids.iter().filter_map(|oid| self.table_name(*oid)).collect();
+        let table = match positions {
+            [only] => input.items[*only].table_oid.and_then(|oid| self.table_name(oid)),
+            _ => None,
+        };
+        if let Some(task) = self.last() {
+            task.table = table;
+            task.locks = lock_all(names.iter(), LockMode::ShareRowExclusive);
+            (task.rows, task.bytes) = (rows, bytes);
+        }
+        for position in positions {
+            self.task_of[*position] = Some(id);
+        }
+    }
+
+    /// How a foreign key is added, by the option and by whether its tables are whole.
+    fn foreign_key_mode(&mut self, item: &Item) -> StatementMode {
+        match self.input.options.foreign_keys {
+            ForeignKeys::Validate | ForeignKeys::Skip => StatementMode::Plain,
+            ForeignKeys::NotValid if self.is_partitioned(item.table_oid.unwrap_or(0)) => {
+                self.note(&item.object, "validated, since a partitioned table's key must be");
+                StatementMode::Plain
+            }
+            ForeignKeys::NotValid => StatementMode::NotValidForeignKey,
+            ForeignKeys::Trust => match self.find_doubt(item) {
+                None => StatementMode::TrustedForeignKey,
+                Some(reason) => {
+                    self.note(&item.object, format!("validated and not trusted: {reason}"));
+                    StatementMode::Plain
+                }
+            },
+        }
+    }
+
+    /// Why a foreign key that holds on the source might not hold for the rows copied.
+    fn find_doubt(&self, item: &Item) -> Option<String> {
+        let key = self.input.wanted.constraints.iter().find(|key| {
+            key.kind == ConstraintKind::ForeignKey && key.oid == item.id.oid
+        })?;
+        if !key.is_validated || !key.is_enforced {
+            return Some("the source has not validated it".to_owned());
+        }
+        let loaded: HashMap<u32, &DataTable> =
+            self.input.tables.iter().map(|table| (table.oid, table)).collect();
+        for end in [key.table_oid, key.referenced_table_oid] {
+            for oid in self.with_descendants(end) {
+                let Some(table) = self.tables_by_oid.get(&oid) else {
+                    return Some("one of its tables is not part of the run".to_owned());
+                };
+                let name = format!("{}.{}", table.schema, table.name);
+                match loaded.get(&oid) {
+                    _ if table.relkind == TableKind::Partitioned => {}
+                    None => return Some(format!("table {name} is not copied by this run")),
+                    Some(data) if !data.copies_data || data.condition.is_some() => {
+                        return Some(format!("table {name} is not copied as a whole"));
+                    }
+                    Some(_) => {}
+                }
+            }
+        }
+        None
+    }
+
+    // ---- after that ------------------------------------------------------------------------
+
+    fn add_checks(&mut self, after: Option<i32>) {
+        let input = self.input;
+        if input.options.validation == Validation::None || input.options.schema_only {
+            return;
+        }
+        for (position, table) in input.tables.iter().enumerate() {
+            if table.copies_data && !self.group_of.contains_key(&table.oid) {
+                self.add_check(&[position], after);
+            }
+        }
+        for group in 0..self.groups.len() {
+            let members: Vec<_> = self.groups[group]
+                .iter()
+                .copied()
+                .filter(|position| input.tables[*position].copies_data)
+                .collect();
+            if !members.is_empty() {
+                self.add_check(&members, after);
+            }
+        }
+    }
+
+    fn add_check(&mut self, members: &[usize], after: Option<i32>) {
+        let input = self.input;
+        let mut needed: BTreeSet<i32> = after.into_iter().collect();
+        let mut tables = Vec::new();
+        for position in members {
+            let table = &input.tables[*position];
+            needed.extend(self.copies_of.get(&table.oid).into_iter().flatten());
+            tables.push(CheckTable {
+                table_id: self.plan.tables[*position].table_id,
+                source: table.source.clone(),
+                target: table.target.clone(),
+                columns: table.columns.clone(),
+                format: table.format.clone(),
+                predicate: table.condition.clone(),
+                rows: table.rows,
+                bytes: table.bytes,
+            });
+        }
+        let locks = lock_all(tables.iter().map(|table| &table.target), LockMode::AccessShare);
+        let object = match members {
+            [only] => format!("table {}", input.tables[*only].target),
+            _ => name_group(&tables[0].target, members.len()),
+        };
+        let rows = tables.iter().map(|table| table.rows).sum();
+        let bytes = tables.iter().map(|table| table.bytes).sum();
+        let table = (members.len() == 1).then(|| tables[0].target.clone());
+        self.push(TaskKind::Check, object, Work::Check { tables }, needed);
+        if let Some(task) = self.last() {
+            task.table = table;
+            task.locks = locks;
+            (task.rows, task.bytes) = (rows, bytes);
+        }
+    }
+
+    /// Statistics, once for each table and, for partitions, from the top.
+    fn add_analyze(&mut self) {
+        let input = self.input;
+        if input.options.schema_only {
+            return;
+        }
+        let mut grouped: HashMap<usize, Vec<u32>> = HashMap::new();
+        let mut roots: BTreeSet<u32> = BTreeSet::new();
+        for table in input.tables.iter().filter(|table| table.copies_data) {
+            let root = self.partition_root(table.oid);
+            if root != table.oid {
+                roots.insert(root);
+            } else if let Some(group) = self.group_of.get(&table.oid) {
+                grouped.entry(*group).or_default().push(table.oid);
+            } else {
+                self.add_analyze_task(&[table.oid]);
+            }
+        }
+        for root in roots {
+            self.add_analyze_task(&[root]);
+        }
+        for group in 0..self.groups.len() {
+            if let Some(oids) = grouped.remove(&group) {
+                self.add_analyze_task(&oids);
+            }
+        }
+    }
+
+    /// The topmost partitioned table above a partition that the run knows, or the table itself.
+    fn partition_root(&self, oid: u32) -> u32 {
+        let mut root = oid;
+        while let Some(table) = self.tables_by_oid.get(&root)
+            && table.is_partition
+            && let Some(parent) = table.parents.first()
+            && self.tables_by_oid.contains_key(parent)
+        {
+            root = *parent;
+        }
+        root
+    }
+
+    fn add_analyze_task(&mut self, oids: &[u32]) {
+        let mut needed = BTreeSet::new();
+        let mut locked = Vec::new();
+        let mut statements = Vec::new();
+        let mut bytes = 0;
+        for oid in oids {
+            for member in self.with_descendants(*oid) {
+                needed.extend(self.copies_of.get(&member).into_iter().flatten());
+                needed.extend(self.keys_of.get(&member).into_iter().flatten());
+                locked.extend(self.table_name(member));
+                bytes += self
+                    .input
+                    .tables
+                    .iter()
+                    .find(|table| table.oid == member && oids.len() == 1)
+                    .map_or(0, |table| table.bytes.min(SMALL_TABLE_BYTES * 8));
+            }
+            if let Some(name) = self.table_name(*oid) {
+                let sql = format!("analyze {}", name.quoted());
+                statements.push(Statement::new(&format!("table {name}"), &sql));
+            }
+        }
+        let object = match statements.as_slice() {
+            [only] => only.object.clone(),
+            [first, ..] => format!("{} and {} more", first.object, statements.len() - 1),
+            [] => return,
+        };
+        self.push(TaskKind::Analyze, object, Work::Statements { statements }, needed);
+        if let Some(task) = self.plan.tasks.last_mut() {
+            task.locks = lock_all(locked.iter(), LockMode::ShareUpdateExclusive);
+            task.bytes = bytes;
+        }
+    }
+
+    /// A task that waits for all rows, keys and foreign keys, so that later ones need not list them.
+    fn add_barrier(&mut self, after: Option<i32>) -> Option<i32> {
+        let mut needed: BTreeSet<i32> = after.into_iter().collect();
+        needed.extend(self.plan.tasks.iter().filter_map(|task| {
+            let is_awaited = matches!(
+                task.kind,
+                TaskKind::Copy | TaskKind::Index | TaskKind::Constraint | TaskKind::ForeignKey
+            );
+            is_awaited.then_some(task.id)
+        }));
+        let work = Work::Statements { statements: Vec::new() };
+        Some(self.push(TaskKind::Ddl, "all rows and keys are in place".to_owned(), work, needed))
+    }
+
+    fn add_sequences(&mut self, barrier: Option<i32>) {
+        if self.input.sequences.is_empty() || self.input.options.schema_only {
+            return;
+        }
+        let object = format!("{} sequences", self.input.sequences.len());
+        let work = Work::Sequences { sequences: self.input.sequences.clone() };
+        self.push(TaskKind::Sequence, object, work, barrier.into_iter().collect());
+    }
+
+    /// What is left of the schema, in order; materialized views are filled one by one.
+    fn add_rest(&mut self, barrier: Option<i32>) {
+        let input = self.input;
+        let mut last = barrier;
+        let mut batch: Vec<usize> = Vec::new();
+        for (position, item) in input.items.iter().enumerate() {
+            if self.stages[position] != Stage::Rest || !self.is_made(position) {
+                continue;
+            }
+            if item.kind == ItemKind::Refresh {
+                if input.options.schema_only {
+                    continue;
+                }
+                last = self.add_rest_batch(&mut batch, last);
+                let statements = self.statements_of(item);
+                let work = Work::Statements { statements };
+                last = Some(self.push(
+                    TaskKind::Refresh,
+                    item.object.clone(),
+                    work,
+                    last.into_iter().collect(),
+                ));
+                continue;
+            }
+            batch.push(position);
+            if batch.len() >= STATEMENTS_PER_TASK {
+                last = self.add_rest_batch(&mut batch, last);
+            }
+        }
+        self.add_rest_batch(&mut batch, last);
+    }
+
+    fn add_rest_batch(&mut self, batch: &mut Vec<usize>, after: Option<i32>) -> Option<i32> {
+        if batch.is_empty() {
+            return after;
+        }
+        let input = self.input;
+        let mut statements = Vec::new();
+        let mut oids = BTreeSet::new();
+        for position in batch.iter() {
+            let item = &input.items[*position];
+            statements.extend(self.statements_of(item));
+            let ends = [item.table_oid, item.referenced_table_oid];
+            oids.extend(ends.into_iter().flatten().flat_map(|oid| self.with_descendants(oid)));
+        }
+        let object = match batch.as_slice() {
+            [only] => input.items[*only].object.clone(),
+            [first, ..] => format!("{} and {} more", input.items[*first].object, batch.len() - 1),
+            [] => String::new(),
+        };
+        let work = Work::Statements { statements };
+        let id = self.push(TaskKind::Ddl, object, work, after.into_iter().collect());
+        let names: Vec<_> = oids.iter().filter_map(|oid| self.table_name(*oid)).collect();
+        if let Some(task) = self.last() {
+            task.locks = lock_all(names.iter(), LockMode::AccessExclusive);
+        }
+        for position in batch.drain(..) {
+            self.task_of[position] = Some(id);
+        }
+        Some(id)
+    }
+}
+
+fn new_load(
+    position: usize,
+    table: &DataTable,
+    predicate: Option<String>,
+    rows: i64,
+    bytes: i64,
+    truncate: bool,
+) -> Load {
+    Load {
+        table_id: i32::try_from(position).map_or(i32::MAX, |position| position + 1),
+        source: table.source.clone(),
+        target: table.target.clone(),
+        columns: table.columns.clone(),
+        format: table.format.clone(),
+        predicate,
+        truncate,
+        rows,
+        bytes,
+    }
+}
+
+fn name_group(first: &QualifiedName, count: usize) -> String {
+    match count {
+        1 => format!("table {first}"),
+        _ => format!("table {first} and {} more", count - 1),
+    }
+}
+
+fn lock_all<'t>(
+    tables: impl Iterator<Item = &'t QualifiedName>,
+    mode: LockMode,
+) -> Vec<TaskLock> {
+    tables.map(|table| TaskLock { table: table.clone(), mode }).collect()
+}
+
+/// Whether the table's rows would be emptied by crash recovery.
+pub fn is_unlogged(table: &Table) -> bool {
+    table.persistence == Persistence::Unlogged
+}
+
+/// Drops as rows for the durable record, with the statements that bring each back.
+pub fn drops_to_record(existing: &Existing) -> impl Iterator<Item = &existing::Drop> {
+    existing.drops.iter().filter(|drop| !drop.definition.is_empty())
+}
