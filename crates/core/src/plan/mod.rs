@@ -1,3 +1,4 @@
 //! A catalog and options to a graph of tasks. Pure.
 
+pub mod order;
 pub mod task;

@@ -1,5 +1,7 @@
 //! Everything that talks to the source.
 
+pub mod catalog;
+
 use crate::Result;
 
 /// A session that answers catalog queries: the source over its connection, the target through SPI.
