@@ -75,6 +75,8 @@ pub struct Index {
     /// predicate, so that a constraint can be put on it.
     pub is_plain: bool,
     pub tablespace: Option<String>,
+    /// Storage parameters as `name=value`; the definition has them too.
+    pub options: Vec<String>,
     /// Statistics targets that were set on its columns.
     pub statistics: Vec<IndexColumnStatistics>,
 }

@@ -11,6 +11,8 @@ mod relation;
 mod rewrite;
 mod routine;
 
+use std::collections::HashSet;
+
 use serde::Deserialize;
 
 pub use constraint::{Constraint, ConstraintKind, Index, IndexColumnStatistics};
@@ -48,6 +50,8 @@ pub struct Catalog {
     pub rules: Vec<Rule>,
     pub policies: Vec<Policy>,
     pub annotations: Annotations,
+    /// Functions that run statements, extensions' own included.
+    pub procedural_functions: HashSet<u32>,
     pub depends: Vec<Depend>,
 }
 

@@ -14,6 +14,10 @@ pub struct Class(pub u32);
 impl Class {
     /// Not a catalog: the filling of a materialized view, which has no row of its own anywhere.
     pub const REFRESH: Class = Class(0);
+    /// Not a catalog: whether row security is on for a table.
+    pub const ROW_SECURITY: Class = Class(1);
+    /// Not a catalog: the shell that a base type starts as.
+    pub const SHELL_TYPE: Class = Class(2);
     pub const DEFAULT_ACL: Class = Class(826);
     pub const TYPE: Class = Class(1247);
     pub const FUNCTION: Class = Class(1255);
@@ -174,9 +178,9 @@ pub struct Acl {
     #[serde(flatten)]
     pub id: ObjectId,
     pub owner: String,
-    /// Schema and name of the object, for objects that are not otherwise in the catalog: members
-    /// of extensions and system objects. Columns carry their table's.
-    pub identity: Option<String>,
+    pub schema: Option<String>,
+    /// The object's name as SQL, qualified; a column carries its table's.
+    pub identity: String,
     /// What the `on` clause of GRANT calls the object, such as `table` or `function`.
     pub kind: String,
     /// The column's name, for columns.

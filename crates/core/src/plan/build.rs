@@ -37,6 +37,9 @@ const GROUP_TABLES: usize = 64;
 /// Foreign keys between small tables that are added in one task.
 const FOREIGN_KEYS_PER_TASK: usize = 32;
 
+/// What ANALYZE reads of a table at most, by its default sample of 30,000 pages at one row each.
+const ANALYZE_BYTES: i64 = 32 << 20;
+
 /// A table whose rows are copied, or compared.
 #[derive(Debug, Clone)]
 pub struct DataTable {
@@ -122,6 +125,7 @@ struct Builder<'a> {
     /// The task that makes each item.
     task_of: Vec<Option<i32>>,
     tables_by_oid: HashMap<u32, &'a Table>,
+    data_by_oid: HashMap<u32, &'a DataTable>,
     children: HashMap<u32, Vec<u32>>,
     /// Copy tasks of each table.
     copies_of: HashMap<u32, Vec<i32>>,
@@ -147,6 +151,7 @@ impl<'a> Builder<'a> {
             stages: Vec::new(),
             task_of: vec![None; input.items.len()],
             tables_by_oid: input.wanted.tables.iter().map(|table| (table.oid, table)).collect(),
+            data_by_oid: input.tables.iter().map(|table| (table.oid, table)).collect(),
             children,
             copies_of: HashMap::new(),
             keys_of: HashMap::new(),
@@ -532,12 +537,7 @@ impl<'a> Builder<'a> {
         let Some(name) = self.table_name(oid) else {
             return;
         };
-        let size = self
-            .input
-            .tables
-            .iter()
-            .find(|table| table.oid == oid)
-            .map_or((0, 0), |table| (table.rows, table.bytes));
+        let size = self.data_by_oid.get(&oid).map_or((0, 0), |table| (table.rows, table.bytes));
         if let Some(task) = self.last() {
             task.table = Some(name.clone());
             task.locks = vec![TaskLock { table: name, mode }];
@@ -705,11 +705,9 @@ impl<'a> Builder<'a> {
                 .flat_map(|oid| self.with_descendants(oid))
                 .collect();
             needed.extend(self.needs_of(item, &ends, None));
-            for table in input.tables.iter().filter(|_| positions.len() == 1) {
-                if ends.contains(&table.oid) {
-                    rows += table.rows;
-                    bytes += table.bytes;
-                }
+            for table in ends.iter().filter_map(|oid| self.data_by_oid.get(oid)) {
+                rows += table.rows;
+                bytes += table.bytes;
             }
             oids.extend(ends);
             let attributes = self.attributes_of(item);
@@ -767,15 +765,13 @@ impl<'a> Builder<'a> {
         if !key.is_validated || !key.is_enforced {
             return Some("the source has not validated it".to_owned());
         }
-        let loaded: HashMap<u32, &DataTable> =
-            self.input.tables.iter().map(|table| (table.oid, table)).collect();
         for end in [key.table_oid, key.referenced_table_oid] {
             for oid in self.with_descendants(end) {
                 let Some(table) = self.tables_by_oid.get(&oid) else {
                     return Some("one of its tables is not part of the run".to_owned());
                 };
                 let name = format!("{}.{}", table.schema, table.name);
-                match loaded.get(&oid) {
+                match self.data_by_oid.get(&oid) {
                     _ if table.relkind == TableKind::Partitioned => {}
                     None => return Some(format!("table {name} is not copied by this run")),
                     Some(data) if !data.copies_data || data.condition.is_some() => {
@@ -897,12 +893,8 @@ impl<'a> Builder<'a> {
                 needed.extend(self.copies_of.get(&member).into_iter().flatten());
                 needed.extend(self.keys_of.get(&member).into_iter().flatten());
                 locked.extend(self.table_name(member));
-                bytes += self
-                    .input
-                    .tables
-                    .iter()
-                    .find(|table| table.oid == member && oids.len() == 1)
-                    .map_or(0, |table| table.bytes.min(SMALL_TABLE_BYTES * 8));
+                let size = self.data_by_oid.get(&member).map_or(0, |table| table.bytes);
+                bytes += size.min(ANALYZE_BYTES);
             }
             if let Some(name) = self.table_name(*oid) {
                 let sql = format!("analyze {}", name.quoted());

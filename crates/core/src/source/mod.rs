@@ -5,6 +5,7 @@ pub mod session;
 pub mod snapshot;
 pub mod wire;
 pub mod ranges;
+pub mod catalog;
 
 use crate::Result;
 

@@ -1,0 +1,170 @@
+//! Access lists to GRANT and REVOKE.
+//!
+//! What an object starts with (the built-in defaults, or what its extension gave) is compared with what
+//! it has; only the difference is stated, in the order of the access list, so that the target's list comes
+//! out in the same order.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+
+use super::context::Context;
+use super::item::{Attribute, Item, ItemKind, PRIVILEGES, Section};
+use super::namespace::PUBLIC;
+use crate::model::{Acl, Class, Grant, ObjectId};
+use crate::name::quote_ident;
+
+/// The statements that turn the initial privileges of an object or column into those it has.
+fn render(acl: &Acl) -> Vec<Attribute> {
+    let initial = find_initial(acl);
+    let target = Target {
+        column: acl.column.as_deref().map(quote_ident),
+        on: format!("{} {}", acl.kind, acl.identity),
+        owner: &acl.owner,
+    };
+    let mut attributes = Vec::new();
+    for group in group_by_role(&initial) {
+        let lost: Vec<&Grant> = group
+            .into_iter()
+            .filter(|grant| !acl.grants.contains(grant))
+            .collect();
+        attributes.extend(target.state(Verb::Revoke, &lost));
+    }
+    for group in group_by_role(&acl.grants) {
+        for is_grantable in [false, true] {
+            let gained: Vec<&Grant> = group
+                .iter()
+                .copied()
+                .filter(|grant| grant.is_grantable == is_grantable && !initial.contains(grant))
+                .collect();
+            attributes.extend(target.state(Verb::Grant, &gained));
+        }
+    }
+    attributes
+}
+
+/// One item per object whose privileges, or whose columns' privileges, were changed: objects that `items`
+/// make, and those of extensions and of the system. They come last, since a revoked privilege can stop
+/// an index from being built.
+pub(super) fn render_all(context: &Context, items: &[Item]) -> Vec<Item> {
+    if !context.options.privileges {
+        return Vec::new();
+    }
+    let made: HashSet<ObjectId> = items
+        .iter()
+        .flat_map(|item| &item.provides)
+        .copied()
+        .collect();
+    let mut privileges = Vec::new();
+    for (&id, acls) in &context.catalog.annotations.acls {
+        let attributes: Vec<Attribute> = acls
+            .iter()
+            .filter(|acl| acl.is_foreign || made.contains(&id))
+            .flat_map(render)
+            .collect();
+        if let (Some(acl), false) = (acls.first(), attributes.is_empty()) {
+            let object = format!("privileges on {} {}", acl.kind, acl.identity);
+            let own_id = ObjectId {
+                subid: PRIVILEGES,
+                ..id
+            };
+            let mut item = Item::new(own_id, ItemKind::Privileges, object, &acl.identity);
+            item.section = Section::Finish;
+            item.requires.push(id);
+            item.requires
+                .extend(context.schema_oid(acl).map(|oid| ObjectId {
+                    class: Class::SCHEMA,
+                    oid,
+                    subid: PRIVILEGES,
+                }));
+            item.attributes = attributes;
+            privileges.push(item);
+        }
+    }
+    privileges
+}
+
+/// What an object starts with on the target.
+fn find_initial(acl: &Acl) -> Cow<'_, [Grant]> {
+    if acl.id.class != Class::SCHEMA || acl.identity != PUBLIC {
+        return Cow::Borrowed(&acl.initial);
+    }
+    let grant = |grantee: Option<&str>, privilege: &str| Grant {
+        grantor: acl.owner.clone(),
+        grantee: grantee.map(str::to_owned),
+        privilege: privilege.to_owned(),
+        is_grantable: false,
+    };
+    let owner = Some(acl.owner.as_str());
+    Cow::Owned(vec![
+        grant(owner, "usage"),
+        grant(owner, "create"),
+        grant(None, "usage"),
+    ])
+}
+
+/// The object whose privileges are stated.
+struct Target<'a> {
+    column: Option<String>,
+    on: String,
+    owner: &'a str,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Verb {
+    Grant,
+    Revoke,
+}
+
+impl Target<'_> {
+    /// One statement for privileges of one grantor, grantee and grant option.
+    fn state(&self, verb: Verb, grants: &[&Grant]) -> Option<Attribute> {
+        let first = grants.first()?;
+        let mut privileges = String::new();
+        for grant in grants {
+            if !privileges.is_empty() {
+                privileges.push_str(", ");
+            }
+            privileges.push_str(&grant.privilege);
+            if let Some(column) = &self.column {
+                privileges.push_str(&format!(" ({column})"));
+            }
+        }
+        let grantee = first
+            .grantee
+            .as_deref()
+            .map_or("public".to_owned(), quote_ident);
+        let on = &self.on;
+        let mut sql = match verb {
+            Verb::Grant => format!("grant {privileges} on {on} to {grantee}"),
+            Verb::Revoke => format!("revoke {privileges} on {on} from {grantee}"),
+        };
+        if verb == Verb::Grant && first.is_grantable && first.grantee.as_deref() != Some(self.owner)
+        {
+            sql.push_str(" with grant option");
+        }
+        let mut roles: Vec<String> = first.grantee.iter().cloned().collect();
+        if first.grantor != self.owner {
+            sql = format!(
+                "set role {}; {sql}; reset role",
+                quote_ident(&first.grantor)
+            );
+            roles.push(first.grantor.clone());
+        }
+        Some(Attribute { sql, roles })
+    }
+}
+
+/// Splits an access list by grantor and grantee, in the order of first appearance.
+fn group_by_role(grants: &[Grant]) -> Vec<Vec<&Grant>> {
+    let mut groups: Vec<Vec<&Grant>> = Vec::new();
+    for grant in grants {
+        let same = groups
+            .iter_mut()
+            .find(|group| group[0].grantor == grant.grantor && group[0].grantee == grant.grantee);
+        match same {
+            Some(group) => group.push(grant),
+            None => groups.push(vec![grant]),
+        }
+    }
+    groups
+}

@@ -1,0 +1,25 @@
+-- Extensions other than pgmig: model::Extension.
+select
+  e.oid::int8 as oid,
+  e.extname as name,
+  n.nspname as schema,
+  e.extversion as version,
+  (
+    select coalesce(pg_catalog.json_agg(pg_catalog.row_to_json(f) order by f.position), '[]')
+    from (
+      select
+        x.position,
+        c.oid::int8 as relation_oid,
+        cn.nspname as schema,
+        c.relname as name,
+        x.condition
+      from rows from (pg_catalog.unnest(e.extconfig), pg_catalog.unnest(e.extcondition))
+        with ordinality as x (relation, condition, position)
+      join pg_catalog.pg_class c on c.oid = x.relation
+      join pg_catalog.pg_namespace cn on cn.oid = c.relnamespace
+    ) f
+  ) as config
+from pg_catalog.pg_extension e
+join pg_catalog.pg_namespace n on n.oid = e.extnamespace
+where e.extname <> 'pgmig'
+order by e.extname

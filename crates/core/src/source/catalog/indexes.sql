@@ -1,0 +1,43 @@
+-- Indexes on tables and materialized views: model::Index.
+select
+  c.oid::int8 as oid,
+  i.indrelid::int8 as table_oid,
+  n.nspname as schema,
+  c.relname as name,
+  pg_catalog.pg_get_indexdef(c.oid) as definition,
+  am.amname as access_method,
+  i.indisunique as is_unique,
+  i.indisprimary as is_primary,
+  i.indisvalid and i.indisready and i.indislive as is_valid,
+  c.relkind = 'I' as is_partitioned,
+  coalesce(k.oid, 0)::int8 as constraint_oid,
+  coalesce(h.inhparent, 0)::int8 as parent_index,
+  i.indisclustered as is_clustered,
+  i.indisreplident as is_replica_identity,
+  am.amname = 'btree'
+    and i.indexprs is null
+    and i.indpred is null
+    and 0 = all (i.indoption::int2[]) as is_plain,
+  sp.spcname as tablespace,
+  coalesce(c.reloptions, '{}') as options,
+  (
+    select coalesce(
+      pg_catalog.json_agg(
+        pg_catalog.json_build_object('attnum', a.attnum, 'target', a.attstattarget)
+        order by a.attnum),
+      '[]')
+    from pg_catalog.pg_attribute a
+    where a.attrelid = c.oid
+      and a.attstattarget >= 0
+  ) as statistics
+from pg_catalog.pg_index i
+join pg_catalog.pg_class c on c.oid = i.indexrelid
+join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+join pg_catalog.pg_am am on am.oid = c.relam
+left join pg_catalog.pg_constraint k on k.conindid = c.oid and k.contype in ('p', 'u', 'x')
+left join pg_catalog.pg_inherits h on h.inhrelid = c.oid
+left join pg_catalog.pg_tablespace sp on sp.oid = c.reltablespace
+where c.relpersistence <> 't'
+  and n.nspname !~ '^pg_'
+  and n.nspname <> 'information_schema'
+order by n.nspname, c.relname

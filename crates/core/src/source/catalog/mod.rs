@@ -1,0 +1,151 @@
+//! Reads the catalog of a database into `model::Catalog`: one `.sql` file per query, one pass each.
+//!
+//! Every query reads all objects of its kind that belong to the user; selecting schemas and tables is
+//! the planner's. A line of a query that ends in `-- 14+` is for servers from 14 on, one that ends in
+//! `-- 13-` for servers up to 13; all others are for every version from 10 on. No query runs once per
+//! object, so 20,000 tables take as many round trips as two.
+
+use std::collections::HashMap;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use super::CatalogSession;
+use crate::model::{
+    Acl, Annotations, Catalog, Column, Comment, Depend, ObjectId, SecurityLabel, ServerInfo,
+    TypeDefinition,
+};
+use crate::{Error, Result};
+
+/// A row that is an OID and nothing else.
+#[derive(Deserialize)]
+struct OidRow {
+    oid: u32,
+}
+
+/// Reads everything; the session's `search_path` must be empty.
+pub fn read(session: &mut dyn CatalogSession) -> Result<Catalog> {
+    let mut columns = group_columns(read_rows(session, include_str!("columns.sql"))?);
+    let mut catalog = Catalog {
+        server: read_server(session)?,
+        schemas: read_rows(session, include_str!("schemas.sql"))?,
+        extensions: read_rows(session, include_str!("extensions.sql"))?,
+        types: read_rows(session, include_str!("types.sql"))?,
+        type_infos: read_rows(session, include_str!("type_infos.sql"))?,
+        functions: read_rows(session, include_str!("functions.sql"))?,
+        sequences: read_rows(session, include_str!("sequences.sql"))?,
+        tables: read_rows(session, include_str!("tables.sql"))?,
+        constraints: read_rows(session, include_str!("constraints.sql"))?,
+        indexes: read_rows(session, include_str!("indexes.sql"))?,
+        views: read_rows(session, include_str!("views.sql"))?,
+        triggers: read_rows(session, include_str!("triggers.sql"))?,
+        rules: read_rows(session, include_str!("rules.sql"))?,
+        policies: read_rows(session, include_str!("policies.sql"))?,
+        annotations: read_annotations(session)?,
+        procedural_functions: read_rows::<OidRow>(
+            session,
+            include_str!("procedural_functions.sql"),
+        )?
+        .into_iter()
+        .map(|row| row.oid)
+        .collect(),
+        depends: read_rows::<Depend>(session, include_str!("depends.sql"))?,
+    };
+    for table in &mut catalog.tables {
+        table.columns = columns.remove(&table.oid).unwrap_or_default();
+    }
+    for view in &mut catalog.views {
+        view.columns = columns.remove(&view.oid).unwrap_or_default();
+    }
+    for data_type in &mut catalog.types {
+        if let TypeDefinition::Composite(composite) = &mut data_type.definition {
+            composite.columns = columns.remove(&composite.relation_oid).unwrap_or_default();
+        }
+    }
+    Ok(catalog)
+}
+
+/// Reads the one row about the server.
+pub fn read_server(session: &mut dyn CatalogSession) -> Result<ServerInfo> {
+    read_rows(session, include_str!("server.sql"))?
+        .pop()
+        .ok_or_else(|| Error::Internal("the database is not in its own catalog".to_owned()))
+}
+
+/// Reads comments, labels and privileges of objects of every class.
+fn read_annotations(session: &mut dyn CatalogSession) -> Result<Annotations> {
+    let mut annotations = Annotations::default();
+    for comment in read_rows::<Comment>(session, include_str!("comments.sql"))? {
+        annotations.comments.insert(comment.id, comment.text);
+    }
+    for label in read_rows::<SecurityLabel>(session, include_str!("labels.sql"))? {
+        annotations.labels.entry(label.id).or_default().push(label);
+    }
+    for acl in read_rows::<Acl>(session, include_str!("acls.sql"))? {
+        annotations
+            .acls
+            .entry(ObjectId::whole(acl.id))
+            .or_default()
+            .push(acl);
+    }
+    Ok(annotations)
+}
+
+/// Gathers columns by relation; they come in the order of their numbers.
+fn group_columns(columns: Vec<Column>) -> HashMap<u32, Vec<Column>> {
+    let mut groups: HashMap<u32, Vec<Column>> = HashMap::new();
+    for column in columns {
+        groups.entry(column.relation_oid).or_default().push(column);
+    }
+    groups
+}
+
+/// Runs the query as it reads for the session's version and decodes its rows.
+fn read_rows<T: DeserializeOwned>(session: &mut dyn CatalogSession, query: &str) -> Result<Vec<T>> {
+    let text = select_lines(query, session.version_num() / 10_000);
+    let mut rows = Vec::new();
+    session.query_json(&text, &mut |json| {
+        let row = serde_json::from_str(json).map_err(|error| {
+            let title = query.lines().next().unwrap_or_default();
+            Error::Internal(format!("could not decode a catalog row: {error} ({title})"))
+        })?;
+        rows.push(row);
+        Ok(())
+    })?;
+    Ok(rows)
+}
+
+/// Keeps the lines of a query that are meant for servers of major version `major`.
+fn select_lines(query: &str, major: u32) -> String {
+    let mut text = String::with_capacity(query.len());
+    for line in query.lines().filter(|line| !line.starts_with("--")) {
+        let (sql, is_meant) = match line
+            .rsplit_once(" -- ")
+            .map(|(sql, mark)| (sql, mark.trim()))
+        {
+            Some((sql, mark)) => match (mark.strip_suffix('+'), mark.strip_suffix('-')) {
+                (Some(first), _) => (sql, first.parse().is_ok_and(|first: u32| major >= first)),
+                (_, Some(last)) => (sql, last.parse().is_ok_and(|last: u32| major <= last)),
+                _ => (sql, true),
+            },
+            None => (line, true),
+        };
+        if is_meant {
+            text.push_str(sql);
+            text.push('\n');
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::select_lines;
+
+    #[test]
+    fn lines_marked_for_other_versions_are_left_out() {
+        let query = "-- title\nselect a, -- 14+\n  null as a, -- 13-\n  b\n";
+        assert_eq!(select_lines(query, 14), "select a,\n  b\n");
+        assert_eq!(select_lines(query, 13), "  null as a,\n  b\n");
+    }
+}
