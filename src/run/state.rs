@@ -7,6 +7,7 @@
 //! Locking: rows only, never a whole table, except in `insert_tables`, which takes turns with other
 //! runs for the moment in which it looks for overlaps.
 
+use pgmig_core::plan::existing::Drop;
 use pgmig_core::plan::task::{Format, RunTable, Task, Work};
 use pgmig_core::{Error, Result};
 use pgrx::datum::DatumWithOid;
@@ -353,7 +354,7 @@ impl State {
     }
 
     /// Inserts the run's tables; an error if another live run writes one of them.
-    pub fn insert_tables(&self, run: RunId, tables: &[RunTable]) -> Result<()> {
+    pub fn insert_tables(&self, run: RunId, tables: &[RunTable], kind: RunKind) -> Result<()> {
         self.execute("lock table pgmig.run_table in share row exclusive mode", &[])?;
         for chunk in tables.chunks(INSERT_ROWS) {
             let rows: Vec<_> = chunk.iter().map(|table| run_table_json(run, table)).collect();
@@ -376,6 +377,9 @@ impl State {
                  order by j.table_id",
                 &[json!(rows).to_string().into()],
             )?;
+        }
+        if kind != RunKind::Migrate {
+            return Ok(());
         }
         let overlap = self.query_one::<String>(
             "select pg_catalog.format('run %s, table \"%s.%s\"', other.run_id, mine.table_schema,
@@ -408,8 +412,32 @@ impl State {
         }
     }
 
+    /// Records what the run is going to drop and build again.
+    pub fn insert_dropped<'a>(
+        &self,
+        run: RunId,
+        drops: impl Iterator<Item = &'a Drop>,
+    ) -> Result<()> {
+        for (position, drop) in (1_i32..).zip(drops) {
+            self.execute(
+                "insert into pgmig.dropped (run_id, position, object, table_schema, table_name,
+                     definition)
+                 values ($1, $2, $3, $4, $5, $6)",
+                &[
+                    run.into(),
+                    position.into(),
+                    drop.object.as_str().into(),
+                    drop.table.schema.as_str().into(),
+                    drop.table.name.as_str().into(),
+                    drop.definition.join(";\n").into(),
+                ],
+            )?;
+        }
+        Ok(())
+    }
+
     /// Inserts the plan.
-    pub fn insert_tasks(&self, run: RunId, tasks: &[Task], weight: impl Fn(&Task) -> f64) -> Result<()> {
+    pub fn insert_tasks(&self, run: RunId, tasks: &[Task], weight: impl Fn(&Task) -> u64) -> Result<()> {
         for chunk in tasks.chunks(INSERT_ROWS) {
             let rows = chunk
                 .iter()
@@ -742,7 +770,7 @@ fn run_table_json(run: RunId, table: &RunTable) -> serde_json::Value {
     })
 }
 
-fn task_json(run: RunId, task: &Task, weight: f64) -> Result<serde_json::Value> {
+fn task_json(run: RunId, task: &Task, weight: u64) -> Result<serde_json::Value> {
     let work = serde_json::to_string(&task.work)
         .map_err(|error| Error::Internal(format!("a task cannot be stored: {error}")))?;
     Ok(json!({

@@ -1,12 +1,13 @@
 //! Tasks that run statements: schema, indexes, constraints.
 
-use pgmig_core::plan::task::Statement;
+use pgmig_core::options::OnError;
+use pgmig_core::plan::task::{Statement, StatementMode};
 use pgmig_core::{Error, Result};
 
 use super::state::Event;
 use super::worker::TaskContext;
+use crate::pg::foreign_key::{self, Verdict};
 use crate::pg::{catch, spi, transaction};
-use pgmig_core::options::OnError;
 
 /// Runs the statements of a task in one transaction.
 ///
@@ -17,7 +18,7 @@ pub fn run(context: &TaskContext, task: i32, statements: &[Statement]) -> Result
     transaction::run(|| {
         for statement in statements {
             let attempt = || {
-                spi::execute(&statement.sql);
+                execute(statement);
                 Ok(())
             };
             if context.options.on_error == OnError::Stop || statements.len() == 1 {
@@ -30,6 +31,18 @@ pub fn run(context: &TaskContext, task: i32, statements: &[Statement]) -> Result
         }
         state.mark_done(run, task, &[])
     })
+}
+
+fn execute(statement: &Statement) {
+    match statement.mode {
+        StatementMode::Plain => spi::execute(&statement.sql),
+        StatementMode::TrustedForeignKey => {
+            foreign_key::add_unchecked(&statement.sql, Verdict::Valid);
+        }
+        StatementMode::NotValidForeignKey => {
+            foreign_key::add_unchecked(&statement.sql, Verdict::NotValid);
+        }
+    }
 }
 
 /// Says which object and statement an error is about.

@@ -1,0 +1,299 @@
+//! Planning: both databases read, the snapshot taken, the plan made and recorded.
+//!
+//! Everything that can be wrong with the two databases as they are is found here, before anything has
+//! been changed.
+
+mod source;
+mod target;
+
+use std::collections::{HashMap, HashSet};
+
+use pgmig_core::ddl::{self, DdlOptions, Item, ItemKind};
+use pgmig_core::model::{Catalog, Class, Table, TableKind};
+use pgmig_core::name::QualifiedName;
+use pgmig_core::options::Options;
+use pgmig_core::plan::build::{self, DataTable, Input, Plan};
+use pgmig_core::plan::existing::{self, Existing, Sides};
+use pgmig_core::plan::format::Formats;
+use pgmig_core::plan::graph;
+use pgmig_core::plan::ranges::{self, Limits, Split, TableFacts};
+use pgmig_core::plan::select::Selection;
+use pgmig_core::plan::select_items::select_items;
+use pgmig_core::plan::task::{QualifiedNamePair, Task};
+use pgmig_core::plan::{Note, order};
+use pgmig_core::source::wire::Connection;
+use pgmig_core::{Error, Result};
+
+use self::source::SourceReading;
+use self::target::TargetReading;
+use super::coordinator::Run;
+use super::state::{Event, RunKind, Severity, SourceFacts};
+use crate::pg::thread::Actor;
+use crate::pg::transaction;
+
+/// The plan, and the session that keeps the snapshot and the locks it was made under.
+pub(super) struct Survey {
+    pub tasks: Vec<Task>,
+    pub snapshot: String,
+    /// Ends with the survey.
+    _session: Actor<Connection>,
+}
+
+/// Reads both databases, makes the plan and records it.
+pub(super) fn survey(run: &Run) -> Result<Survey> {
+    let mut selection = Selection::new(&run.options)?;
+    let session = run.login.open()?;
+    let source = source::read(&session, &mut selection)?;
+    run.check_caller()?;
+    transaction::run(|| {
+        source::check_not_same(&source, &run.login.settings.application_name)?;
+        run.state.set_source(
+            run.id,
+            &SourceFacts {
+                version_num: i32::try_from(source.catalog.server.version_num).unwrap_or(0),
+                snapshot: Some(&source.snapshot.id),
+                lsn: Some(&source.snapshot.lsn),
+            },
+        )?;
+        run.state.set_phase(run.id, "plan", false)
+    })?;
+    let target = target::read(run)?;
+    check_encodings(&source.catalog, &target.catalog)?;
+    let plan = make_plan(run, &session, &source, &target, &selection)?;
+    record(run, &plan)?;
+    Ok(Survey { tasks: plan.plan.tasks, snapshot: source.snapshot.id, _session: session })
+}
+
+/// A plan with what has to be recorded before it runs.
+struct CompletePlan {
+    plan: Plan,
+    existing: Existing,
+}
+
+fn make_plan(
+    run: &Run,
+    session: &Actor<Connection>,
+    source: &SourceReading,
+    target: &TargetReading,
+    selection: &Selection,
+) -> Result<CompletePlan> {
+    let options = &run.options;
+    let wanted = &source.catalog;
+    let ddl_options = ddl_options(options, target.catalog.server.version_num);
+    let items = order::sort(ddl::render(wanted, &ddl_options), &wanted.depends);
+    let mut notes = Vec::new();
+    let is_kept = select_items(&items, wanted, selection, options, &mut notes);
+    check_extensions(&items, &is_kept, target)?;
+    let tables: Vec<&Table> = data_tables(wanted, &items, &is_kept);
+    let loaded: Vec<u32> = tables
+        .iter()
+        .filter(|table| copies_rows(table, selection, options))
+        .map(|table| table.oid)
+        .collect();
+    let existing = match run.request.kind {
+        RunKind::Validate => Existing::default(),
+        RunKind::Migrate | RunKind::Plan => {
+            let target_items =
+                order::sort(ddl::render(&target.catalog, &ddl_options), &target.catalog.depends);
+            let sides = Sides {
+                wanted,
+                wanted_items: &items,
+                is_kept: &is_kept,
+                target: &target.catalog,
+                target_items: &target_items,
+                unchanged: &target.unchanged,
+            };
+            existing::compare(&sides, &loaded, options)?
+        }
+    };
+    let data = describe_tables(run, session, source, target, &tables, selection)?;
+    let input = Input {
+        wanted,
+        items: &items,
+        is_kept: &is_kept,
+        existing: &existing,
+        tables: &data,
+        sequences: sequences(wanted, &items, &is_kept),
+        options,
+        roles: &target.roles,
+    };
+    let mut plan = match run.request.kind {
+        RunKind::Validate => build::build_validation(&input),
+        RunKind::Migrate | RunKind::Plan => build::build(&input),
+    };
+    plan.notes.extend(notes);
+    plan.notes.extend(existing.notes.iter().cloned());
+    Ok(CompletePlan { plan, existing })
+}
+
+fn ddl_options(options: &Options, target_version: u32) -> DdlOptions {
+    DdlOptions {
+        target_version,
+        owner: options.owner,
+        privileges: options.privileges,
+        comments: options.comments,
+        security_labels: options.security_labels,
+        tablespaces: options.tablespaces,
+        access_methods: options.table_access_methods,
+    }
+}
+
+/// Ordinary tables among the items to be made, in the catalog's order.
+fn data_tables<'a>(wanted: &'a Catalog, items: &[Item], is_kept: &[bool]) -> Vec<&'a Table> {
+    let kept: HashSet<u32> = items
+        .iter()
+        .zip(is_kept)
+        .filter(|(item, is_kept)| **is_kept && item.kind == ItemKind::Table)
+        .map(|(item, _)| item.id.oid)
+        .collect();
+    wanted
+        .tables
+        .iter()
+        .filter(|table| table.relkind == TableKind::Ordinary && kept.contains(&table.oid))
+        .collect()
+}
+
+/// Whether a table's rows are to be copied.
+fn copies_rows(table: &Table, selection: &Selection, options: &Options) -> bool {
+    let is_excluded_unlogged = build::is_unlogged(table) && !options.unlogged_table_data;
+    selection.selects_data(&table.schema, &table.name)
+        && !options.schema_only
+        && !is_excluded_unlogged
+}
+
+/// Decides how each table's rows travel: columns, wire format, ranges.
+fn describe_tables(
+    run: &Run,
+    session: &Actor<Connection>,
+    source: &SourceReading,
+    target: &TargetReading,
+    tables: &[&Table],
+    selection: &Selection,
+) -> Result<Vec<DataTable>> {
+    let total: i64 = tables.iter().map(|table| table.total_bytes).sum();
+    let jobs = run.options.jobs.unwrap_or(2);
+    let version = source.catalog.server.version_num;
+    let limits = Limits::new(&run.options, version, total, jobs);
+    let formats = Formats::new(&source.catalog.type_infos, version, &target.formats);
+    let mut described = Vec::with_capacity(tables.len());
+    for table in tables {
+        let name = QualifiedName::new(&table.schema, &table.name);
+        let copies_data = copies_rows(table, selection, &run.options);
+        let facts = TableFacts {
+            name: source.names.get(&table.oid).cloned().unwrap_or_else(|| name.clone()),
+            rows: ranges::estimate_rows(table.row_estimate, table.page_count, table.main_bytes),
+            main_bytes: table.main_bytes,
+            total_bytes: table.total_bytes,
+            is_heap: table.access_method.as_deref().is_none_or(|method| method == "heap"),
+        };
+        let split = match run.request.kind {
+            RunKind::Migrate | RunKind::Plan if copies_data => {
+                split_table(session, &facts, &limits)?
+            }
+            _ => ranges::keep_whole(&facts, None),
+        };
+        let columns: Vec<_> =
+            table.columns.iter().filter(|column| column.generated.is_none()).collect();
+        described.push(DataTable {
+            oid: table.oid,
+            source: facts.name.clone(),
+            format: formats
+                .choose(columns.iter().map(|column| (column.name.as_str(), column.type_oid))),
+            columns: columns.iter().map(|column| column.name.clone()).collect(),
+            condition: selection.condition(&facts.name).map(str::to_owned),
+            target: name,
+            copies_data,
+            is_unlogged: build::is_unlogged(table),
+            rows: facts.rows,
+            bytes: facts.total_bytes,
+            split,
+        });
+    }
+    Ok(described)
+}
+
+/// Cuts a table; only large ones ask the source anything.
+fn split_table(session: &Actor<Connection>, facts: &TableFacts, limits: &Limits) -> Result<Split> {
+    if ranges::count_ranges(facts, limits) <= 1 {
+        return Ok(ranges::keep_whole(facts, None));
+    }
+    let (facts, limits) = (facts.clone(), limits.clone());
+    session.call(move |connection| {
+        pgmig_core::source::ranges::split_table(connection, &facts, &limits)
+    })
+}
+
+/// Sequences among the items to be made, with identity columns' ones.
+fn sequences(wanted: &Catalog, items: &[Item], is_kept: &[bool]) -> Vec<QualifiedNamePair> {
+    let kept: HashSet<u32> = items
+        .iter()
+        .zip(is_kept)
+        .filter(|(_, is_kept)| **is_kept)
+        .flat_map(|(item, _)| item.provides.iter())
+        .filter(|id| id.class == Class::RELATION)
+        .map(|id| id.oid)
+        .collect();
+    wanted
+        .sequences
+        .iter()
+        .filter(|sequence| kept.contains(&sequence.oid))
+        .map(|sequence| {
+            let name = QualifiedName::new(&sequence.schema, &sequence.name);
+            QualifiedNamePair { source: name.clone(), target: name }
+        })
+        .collect()
+}
+
+/// Names every extension that the target cannot create.
+fn check_extensions(items: &[Item], is_kept: &[bool], target: &TargetReading) -> Result<()> {
+    let missing: Vec<_> = items
+        .iter()
+        .zip(is_kept)
+        .filter(|(item, is_kept)| **is_kept && item.kind == ItemKind::Extension)
+        .filter(|(item, _)| !target.extensions.contains(&item.name))
+        .map(|(item, _)| format!("\"{}\"", item.name))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Preflight {
+        message: format!("extensions are not available on the target: {}", missing.join(", ")),
+        detail: Some("The source uses them; nothing has been changed.".to_owned()),
+        hint: Some(
+            "Install their packages on the target's server, or set option \"extensions\" to false."
+                .to_owned(),
+        ),
+        sqlstate: "0A000",
+    })
+}
+
+/// Refuses when the target's encoding cannot hold what the source's can.
+fn check_encodings(source: &Catalog, target: &Catalog) -> Result<()> {
+    let (from, to) = (&source.server.encoding, &target.server.encoding);
+    if from == to || to == "UTF8" || to == "SQL_ASCII" {
+        return Ok(());
+    }
+    Err(Error::Preflight {
+        message: format!("encoding \"{to}\" of the target cannot hold encoding \"{from}\" of the source"),
+        detail: None,
+        hint: Some("Create the target database with encoding UTF8 or that of the source.".to_owned()),
+        sqlstate: "22021",
+    })
+}
+
+/// Writes the plan to pgmig's tables.
+fn record(run: &Run, complete: &CompletePlan) -> Result<()> {
+    let (state, id, plan) = (run.state, run.id, &complete.plan);
+    transaction::run(|| {
+        state.insert_tables(id, &plan.tables, run.request.kind)?;
+        state.insert_dropped(id, build::drops_to_record(&complete.existing))?;
+        for Note { object, message } in &plan.notes {
+            let event = Event::new(Severity::Warning, Some(object.clone()), message.as_str());
+            state.insert_event(id, &event)?;
+        }
+        state.insert_tasks(id, &plan.tasks, graph::estimate_cost)
+    })
+}
+
+/// OIDs of tables to their names on the source.
+type NamesByOid = HashMap<u32, QualifiedName>;

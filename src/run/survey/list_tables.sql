@@ -1,0 +1,21 @@
+-- Tables that patterns can choose and that a run locks. No parameters.
+-- Columns: oid, schema, name, can_select (whether the session may read the rows).
+select
+    c.oid::bigint as oid,
+    n.nspname as schema,
+    c.relname as name,
+    pg_catalog.has_table_privilege(c.oid, 'select')
+        and pg_catalog.has_schema_privilege(n.oid, 'usage') as can_select
+from pg_catalog.pg_class c
+join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+where c.relkind in ('r', 'p')
+  and c.relpersistence <> 't'
+  and n.nspname <> 'information_schema'
+  and n.nspname !~ '^pg_'
+  and not exists (
+      select
+      from pg_catalog.pg_depend d
+      where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+        and d.objid = c.oid
+        and d.deptype = 'e')
+order by n.nspname, c.relname

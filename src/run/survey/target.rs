@@ -1,0 +1,96 @@
+//! The target's side of planning, read through SPI by the same queries as the source.
+
+use std::collections::{HashMap, HashSet};
+
+use pgmig_core::model::Catalog;
+use pgmig_core::plan::format::TargetFormats;
+use pgmig_core::source::{CatalogSession, binary_types, catalog};
+use pgmig_core::{Error, Result};
+use pgrx::prelude::*;
+
+use super::super::coordinator::Run;
+use crate::pg::{spi, transaction};
+
+/// What was read of the target.
+pub(super) struct TargetReading {
+    pub catalog: Catalog,
+    pub formats: TargetFormats,
+    pub roles: HashSet<String>,
+    /// Extensions that are there or can be created.
+    pub extensions: HashSet<String>,
+    /// OIDs of tables that hold exactly what an earlier run loaded.
+    pub unchanged: HashSet<u32>,
+}
+
+/// The target as a session that answers catalog queries.
+struct LocalSession {
+    version_num: u32,
+}
+
+impl CatalogSession for LocalSession {
+    fn query_json(&mut self, query: &str, each: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
+        let query = format!("select pg_catalog.row_to_json(q)::text from ({query}\n) q");
+        spi::for_each_text(&query, each)
+    }
+
+    fn version_num(&self) -> u32 {
+        self.version_num
+    }
+}
+
+/// Reads the target in a transaction of its own.
+pub(super) fn read(run: &Run) -> Result<TargetReading> {
+    transaction::run(|| {
+        let mut session = LocalSession { version_num: version_num()? };
+        let catalog = catalog::read(&mut session)?;
+        let formats = TargetFormats {
+            version_num: session.version_num,
+            binary_types: binary_types::read(&mut session)?,
+            extension_versions: extension_versions()?,
+        };
+        let unchanged = run.state.read_unchanged()?.into_iter().collect();
+        Ok(TargetReading {
+            catalog,
+            formats,
+            roles: names("select r.rolname::text from pg_catalog.pg_roles r order by 1")?,
+            extensions: names(
+                "select e.name::text from pg_catalog.pg_available_extensions e order by 1",
+            )?,
+            unchanged,
+        })
+    })
+}
+
+/// Versions of the extensions that are there, else of those that would be created.
+fn extension_versions() -> Result<HashMap<String, String>> {
+    let mut versions = HashMap::new();
+    let query = "select pg_catalog.json_build_array(e.name,
+                     coalesce(e.installed_version, e.default_version))::text
+                 from pg_catalog.pg_available_extensions e
+                 where e.default_version is not null or e.installed_version is not null
+                 order by e.name";
+    spi::for_each_text(query, &mut |row| {
+        let (name, version) = serde_json::from_str::<(String, String)>(row)
+            .map_err(|error| Error::Internal(format!("extensions cannot be read: {error}")))?;
+        versions.insert(name, version);
+        Ok(())
+    })?;
+    Ok(versions)
+}
+
+fn version_num() -> Result<u32> {
+    Spi::get_one::<i32>("select pg_catalog.current_setting('server_version_num')::int4")
+        .ok()
+        .flatten()
+        .and_then(|version| u32::try_from(version).ok())
+        .ok_or_else(|| Error::Internal("the server does not tell its version".to_owned()))
+}
+
+fn names(query: &str) -> Result<HashSet<String>> {
+    let mut names = HashSet::new();
+    spi::for_each_text(query, &mut |name| {
+        names.insert(name.to_owned());
+        Ok(())
+    })?;
+    Ok(names)
+}
