@@ -5,6 +5,7 @@
 
 pub mod build;
 pub mod existing;
+pub mod graph;
 pub mod order;
 pub mod pattern;
 pub mod ranges;
