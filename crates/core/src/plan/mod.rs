@@ -5,6 +5,7 @@
 
 pub mod build;
 pub mod existing;
+pub mod format;
 pub mod graph;
 pub mod order;
 pub mod pattern;
