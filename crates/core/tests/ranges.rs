@@ -10,7 +10,7 @@ use serde_json::json;
 
 use support_ranges::{Cluster, Session};
 
-/// Ranges asked of every table.
+/// Ranges wanted of every table.
 const RANGES: i64 = 8;
 
 /// What a table's ranges are expected to be like.
@@ -306,7 +306,7 @@ fn check_by_key(session: &mut Session, case: &Case) {
 #[test]
 fn ranges_hold_every_row_once_on_a_real_server() {
     let cluster = Cluster::start();
-    let mut session = cluster.connect();
+    let mut session = cluster.connect("postgres");
     let batch = |session: &mut Session, sql: &str| {
         session
             .client
@@ -362,7 +362,7 @@ fn ranges_hold_every_row_once_on_a_real_server() {
 
     // The histogram is out of date now, and too far from the rows to be used.
     batch(&mut session, "select pg_catalog.pg_stat_force_next_flush()");
-    let mut fresh = cluster.connect();
+    let mut fresh = cluster.connect("postgres");
     let key = read_key(&mut fresh, &facts.name)
         .expect("read")
         .expect("a key");

@@ -62,9 +62,8 @@ fn is_name_char(c: char) -> bool {
 fn quoted_length(text: &str, quote: char, has_escapes: bool) -> Option<usize> {
     let mut chars = text.char_indices().skip(1);
     while let Some((offset, c)) = chars.next() {
-        if has_escapes && c == '\\' {
-            chars.next();
-        } else if c == quote && text[offset + 1..].starts_with(quote) {
+        let is_doubled = c == quote && text[offset + 1..].starts_with(quote);
+        if is_doubled || (has_escapes && c == '\\') {
             chars.next();
         } else if c == quote {
             return Some(offset + 1);

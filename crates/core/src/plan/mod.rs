@@ -5,6 +5,8 @@
 
 pub mod build;
 pub mod existing;
+pub mod format;
+pub mod graph;
 pub mod order;
 pub mod pattern;
 pub mod ranges;

@@ -1,5 +1,6 @@
 //! Everything that talks to the source.
 
+pub mod binary_types;
 pub mod dsn;
 pub mod session;
 pub mod snapshot;

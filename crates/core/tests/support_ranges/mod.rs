@@ -1,7 +1,8 @@
-//! A throw-away server with one session, for the tests of ranges.
+//! A throw-away server for the tests that need no more than one, and its sessions.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use pgmig_core::Result;
 use pgmig_core::error::{Error, RemoteError};
@@ -30,8 +31,7 @@ fn bin_directory() -> PathBuf {
 
 /// Runs a program of the server as a user who is not root.
 fn run(program: &Path, arguments: &[&str]) {
-    let is_root = std::fs::metadata("/root").is_ok() && nix_user() == "root";
-    let mut command = match is_root {
+    let mut command = match user_name() == "root" {
         true => {
             let mut command = Command::new("runuser");
             command.args(["-u", "postgres", "--"]).arg(program);
@@ -52,7 +52,7 @@ fn run(program: &Path, arguments: &[&str]) {
 }
 
 /// The name of the user who runs the test.
-fn nix_user() -> String {
+fn user_name() -> String {
     let output = Command::new("id").arg("-un").output().expect("id runs");
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
@@ -61,7 +61,9 @@ impl Cluster {
     /// Initializes and starts a server.
     pub fn start() -> Cluster {
         let bin = bin_directory();
-        let name = format!("pgmig-ranges-{}", std::process::id());
+        static STARTED: AtomicU32 = AtomicU32::new(0);
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let name = format!("pgmig-core-test-{}-{number}", std::process::id());
         let directory = std::env::temp_dir().join(name);
         let text = directory.to_str().expect("a path in UTF-8").to_owned();
         let data = format!("{text}/data");
@@ -81,12 +83,12 @@ impl Cluster {
         Cluster { directory }
     }
 
-    /// Connects as the source would be connected to.
-    pub fn connect(&self) -> Session {
+    /// Connects to a database as the source would be connected to.
+    pub fn connect(&self, database: &str) -> Session {
         let mut client = Config::new()
             .host_path(&self.directory)
             .user("postgres")
-            .dbname("postgres")
+            .dbname(database)
             .connect(NoTls)
             .expect("the server answers");
         client
