@@ -62,11 +62,13 @@ test: setup
 
 # Files are replaced, not overwritten: a running server keeps the library it has mapped.
 install: setup-build
+	@rm -rf $(PACKAGE_DIR)
 	@.ci/quiet 'build the extension for PostgreSQL $(PG_MAJOR)' $(BUILD)
 	@.ci/quiet 'install it' $(if $(shell test -w "$$($(PG_CONFIG) --pkglibdir)" && echo yes),,$(SUDO)) \
 		.ci/copy-tree $(PACKAGE_DIR) /
 
 package: setup-build
+	rm -rf $(PACKAGE_DIR)
 	$(BUILD)
 	tar -C $(PACKAGE_DIR) -czf $(TARGET_DIR)/package/pgmig-$(VERSION)-pg$(PG_MAJOR).tar.gz .
 	@echo $(TARGET_DIR)/package/pgmig-$(VERSION)-pg$(PG_MAJOR).tar.gz

@@ -269,7 +269,7 @@ impl Cluster {
             .with_context(|| format!("could not connect to database \"{database}\""))
     }
 
-    /// Runs statements as the superuser, without a transaction around them.
+    /// Runs statements as the superuser; several are one transaction unless they say otherwise.
     pub fn execute(&self, database: &str, sql: &str) -> Result<()> {
         let mut client = self.client(database)?;
         client
@@ -335,19 +335,27 @@ pub fn quote_identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// Builds a connection string of keywords and quoted values.
+/// Builds a connection string of keywords and values.
 fn dsn(host: &str, port: u16, user: &str, password: Option<&str>, database: &str) -> String {
-    let quote = |value: &str| format!("'{}'", value.replace('\\', "\\\\").replace('\'', "\\'"));
     let mut dsn = format!(
         "host={} port={port} user={} dbname={}",
-        quote(host),
-        quote(user),
-        quote(database)
+        quote_value(host),
+        quote_value(user),
+        quote_value(database)
     );
     if let Some(password) = password {
-        dsn += &format!(" password={}", quote(password));
+        dsn += &format!(" password={}", quote_value(password));
     }
     dsn
+}
+
+/// Returns a connection string's value, in quotes if it needs them.
+fn quote_value(value: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    if !value.is_empty() && value.chars().all(is_plain) {
+        return value.to_owned();
+    }
+    format!("'{}'", value.replace('\\', "\\\\").replace('\'', "\\'"))
 }
 
 /// A TCP port that nothing listened on a moment ago.

@@ -38,6 +38,11 @@ impl Script {
             .with_extension("sql")
     }
 
+    /// Whether this checkout has the script.
+    pub fn is_present(self) -> bool {
+        self.file().exists()
+    }
+
     /// Runs the script in a database, with psql variables.
     pub fn load(self, cluster: &Cluster, database: &str, variables: &[(&str, &str)]) -> Result<()> {
         cluster

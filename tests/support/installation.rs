@@ -73,7 +73,17 @@ impl Installation {
 
     /// A program that touches a data directory, run as the user that owns it.
     pub fn server_program(&self, program: &str) -> Result<Command> {
-        let mut command = Command::new(self.bin_dir.join(program));
+        self.foreign_program(&self.bin_dir.join(program))
+    }
+
+    /// The same for a program from elsewhere, which finds this installation's on its `PATH`.
+    pub fn foreign_program(&self, program: &Path) -> Result<Command> {
+        let mut command = Command::new(program);
+        let path = env::var_os("PATH").unwrap_or_default();
+        let path = [self.bin_dir.clone()]
+            .into_iter()
+            .chain(env::split_paths(&path));
+        command.env("PATH", env::join_paths(path).context("PATH")?);
         run_as_server_user(&mut command)?;
         Ok(command)
     }
