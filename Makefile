@@ -1,0 +1,82 @@
+# pgmig's only entry. Every target installs what it needs and is missing; see `make help`.
+#
+#   PG_CONFIG=   the pg_config of the server to build for, 15 to 18; default: Debian's newest, else 15
+#   SCALE=       demo (1) and bench (10): size of the Stack Overflow database, about 250 MB each
+#   KEEP=1       demo: leave the clusters running and say how to connect
+#   ROUNDS=      bench: rounds of every tool (5)
+#   ONLY=        bench: names of databases and tools, separated by commas, instead of all
+#   PGCOPYDB=    bench: a pgcopydb binary; default: the one on the PATH, else none
+#   TESTS=       test: only the black-box tests whose names contain this
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test install bench lint package clean setup setup-build
+
+PG_CONFIG ?= $(or $(lastword $(sort $(wildcard /usr/lib/postgresql/1[5-8]/bin/pg_config))),/usr/lib/postgresql/15/bin/pg_config)
+export PG_CONFIG
+
+# Expanded when a recipe runs, so after `setup` has made PG_CONFIG exist.
+PG_MAJOR = $(shell $(PG_CONFIG) --version | sed -E 's/^PostgreSQL ([0-9]+).*/\1/')
+FEATURES = --no-default-features --features pg$(PG_MAJOR)
+WORKSPACE_FEATURES = --no-default-features --features pgmig/pg$(PG_MAJOR)
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+PACKAGE_DIR = $(TARGET_DIR)/package/pgmig-pg$(PG_MAJOR)
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+BUILD = cargo pgrx package --pg-config $(PG_CONFIG) --out-dir $(PACKAGE_DIR) $(FEATURES)
+
+help:
+	@echo 'make demo       two throw-away clusters, a database, one SQL call, the proof'
+	@echo 'make test       formatting, clippy, unit tests, black-box tests'
+	@echo 'make install    build and install the extension into the server of PG_CONFIG'
+	@echo 'make bench      pgmig beside other tools'
+	@echo 'make lint       formatting and clippy'
+	@echo 'make package    an archive of the files that install copies'
+	@echo 'make setup      install what all of these need'
+	@echo 'make clean      remove what was built'
+	@sed -n 's/^#   /  /p' Makefile
+
+setup:
+	@.ci/setup test $(PG_CONFIG)
+
+setup-build:
+	@.ci/setup build $(PG_CONFIG)
+
+demo: setup
+	@$(MAKE) --no-print-directory install
+	@.ci/quiet 'build the demo' cargo build --package pgmig-tests --bin demo
+	@cargo run --quiet --package pgmig-tests --bin demo
+
+lint: setup-build
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets $(WORKSPACE_FEATURES) -- --deny warnings
+
+# pgrx installs the extension's test build, so the real one comes after it.
+test: setup
+	$(MAKE) --no-print-directory lint
+	cargo test --package pgmig-core
+	.ci/pgrx-test $(PG_MAJOR) $(FEATURES)
+	$(MAKE) --no-print-directory install
+	cargo test --package pgmig-tests $(TESTS)
+
+# Files are replaced, not overwritten: a running server keeps the library it has mapped.
+install: setup-build
+	@rm -rf $(PACKAGE_DIR)
+	@.ci/quiet 'build the extension for PostgreSQL $(PG_MAJOR)' $(BUILD)
+	@.ci/quiet 'install it' $(if $(shell test -w "$$($(PG_CONFIG) --pkglibdir)" && echo yes),,$(SUDO)) \
+		.ci/copy-tree $(PACKAGE_DIR) /
+
+package: setup-build
+	rm -rf $(PACKAGE_DIR)
+	$(BUILD)
+	tar -C $(PACKAGE_DIR) -czf $(TARGET_DIR)/package/pgmig-$(VERSION)-pg$(PG_MAJOR).tar.gz .
+	@echo $(TARGET_DIR)/package/pgmig-$(VERSION)-pg$(PG_MAJOR).tar.gz
+
+bench: setup
+	@$(MAKE) --no-print-directory install
+	@.ci/quiet 'build the benchmark' cargo build --package pgmig-benches
+	@cargo run --quiet --package pgmig-benches
+
+clean:
+	cargo clean

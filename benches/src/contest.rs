@@ -1,0 +1,94 @@
+//! Rounds in which every tool copies the same database, one after the other.
+
+use std::time::Instant;
+
+use anyhow::Result;
+use pgmig_tests::Pair;
+
+use crate::cpu::{read_client_seconds, read_cluster_seconds};
+use crate::tool::{Task, Tool, remove_scratch};
+
+/// What one copy took.
+#[derive(Debug, Clone, Copy)]
+pub struct Measurement {
+    pub wall_seconds: f64,
+    /// CPU time of both clusters.
+    pub server_seconds: f64,
+    /// CPU time of the tool's own processes.
+    pub client_seconds: f64,
+}
+
+/// A tool, what its copies took, and why it was given up if it was.
+#[derive(Debug)]
+pub struct Contestant {
+    pub tool: Tool,
+    pub measurements: Vec<Measurement>,
+    pub failure: Option<String>,
+}
+
+/// Lets every tool copy `database` once a round; a tool that fails takes no part in later rounds.
+pub fn hold_contest(
+    pair: &Pair,
+    database: &str,
+    tools: &[Tool],
+    round_count: usize,
+    job_count: usize,
+) -> Vec<Contestant> {
+    let task = Task {
+        pair,
+        database,
+        job_count,
+    };
+    let mut contestants: Vec<Contestant> = tools
+        .iter()
+        .map(|tool| Contestant {
+            tool: tool.clone(),
+            measurements: Vec::new(),
+            failure: None,
+        })
+        .collect();
+    for round in 1..=round_count {
+        for contestant in contestants
+            .iter_mut()
+            .filter(|contestant| contestant.failure.is_none())
+        {
+            let name = contestant.tool.name();
+            match measure(&contestant.tool, task) {
+                Ok(measurement) => {
+                    let seconds = measurement.wall_seconds;
+                    eprintln!("{database} {round}/{round_count} {name:<14}{seconds:>8.2} s");
+                    contestant.measurements.push(measurement);
+                }
+                Err(error) => {
+                    eprintln!("{database} {round}/{round_count} {name:<14}  failed: {error:#}");
+                    contestant.failure = Some(format!("{error:#}"));
+                }
+            }
+        }
+    }
+    contestants
+}
+
+/// Copies once into a new database; nothing of what comes before or after counts.
+fn measure(tool: &Tool, task: Task) -> Result<Measurement> {
+    let Pair { source, target } = task.pair;
+    remove_scratch(target)?;
+    target.drop_database(task.database)?;
+    target.create_database(task.database)?;
+    tool.prepare(task)?;
+    for cluster in [source, target] {
+        cluster.execute("postgres", "checkpoint")?;
+    }
+    let read_servers = || anyhow::Ok(read_cluster_seconds(source)? + read_cluster_seconds(target)?);
+    let (servers_before, clients_before) = (read_servers()?, read_client_seconds()?);
+    let start = Instant::now();
+    tool.copy(task)?;
+    let wall_seconds = start.elapsed().as_secs_f64();
+    let measurement = Measurement {
+        wall_seconds,
+        server_seconds: read_servers()? - servers_before,
+        client_seconds: read_client_seconds()? - clients_before,
+    };
+    tool.check(task)?;
+    Ok(measurement)
+}

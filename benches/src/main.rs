@@ -1,0 +1,82 @@
+//! `make bench`: pgmig beside other tools, on the same machine, with the same databases.
+//!
+//! Progress goes to standard error, the report in Markdown to standard output. `parameters` has the
+//! environment variables, `subject` the databases, `tool` the tools; `contest` measures.
+
+mod contest;
+mod cpu;
+mod parameters;
+mod report;
+mod subject;
+mod tool;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use pgmig_tests::{ClusterOptions, Installation, Pair};
+
+use crate::contest::hold_contest;
+use crate::parameters::Parameters;
+use crate::report::{print_contest, print_setting};
+use crate::subject::SUBJECTS;
+use crate::tool::{TOOL_NAMES, list_tools};
+
+/// Settings of both clusters: a server of this size that is about to take in a lot of data. Durable,
+/// since a tool that causes less WAL or fewer flushes shall see it.
+const SETTINGS: [(&str, &str); 6] = [
+    ("fsync", "on"),
+    ("shared_buffers", "1GB"),
+    ("maintenance_work_mem", "256MB"),
+    ("max_wal_size", "8GB"),
+    ("checkpoint_timeout", "30min"),
+    ("max_worker_processes", "16"),
+];
+
+fn main() -> ExitCode {
+    match run_bench() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs what was asked for; false if a tool failed.
+fn run_bench() -> Result<bool> {
+    let parameters = Parameters::from_environment()?;
+    let known: Vec<&str> = SUBJECTS
+        .iter()
+        .map(|subject| subject.name)
+        .chain(TOOL_NAMES)
+        .collect();
+    parameters.check_names(&known)?;
+    let tools = list_tools(&parameters)?;
+    let subjects = parameters.select(SUBJECTS.to_vec(), |subject| subject.name);
+
+    let installation = Installation::of_extension()?;
+    let options = |name| ClusterOptions::new(installation.clone(), name).settings(&SETTINGS);
+    let pair = Pair::start(options("source"), options("target"))?;
+    print_setting(&pair, &parameters, &SETTINGS)?;
+
+    let mut all_succeeded = true;
+    for subject in subjects {
+        eprintln!("{}: fill the source", subject.name);
+        let size = subject.fill(&pair.source, parameters.scale)?;
+        let contestants = hold_contest(
+            &pair,
+            subject.name,
+            &tools,
+            parameters.round_count,
+            parameters.job_count,
+        );
+        all_succeeded &= contestants
+            .iter()
+            .all(|contestant| contestant.failure.is_none());
+        print_contest(subject, size, &contestants, &parameters);
+        pair.source.drop_database(subject.name)?;
+        pair.target.drop_database(subject.name)?;
+    }
+    Ok(all_succeeded)
+}

@@ -1,0 +1,136 @@
+//! The result as Markdown.
+
+use std::fs;
+
+use anyhow::Result;
+use pgmig_tests::Pair;
+
+use crate::contest::{Contestant, Measurement};
+use crate::parameters::Parameters;
+use crate::subject::{Size, Subject};
+
+/// The tool that the others are measured by, where it took part.
+const BASELINE: &str = "pg_dump";
+
+/// Bytes of a megabyte, as in MB/s.
+const MEGABYTE: f64 = 1e6;
+
+/// Prints what was measured where and how.
+pub fn print_setting(
+    pair: &Pair,
+    parameters: &Parameters,
+    settings: &[(&str, &str)],
+) -> Result<()> {
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let memory = read_line("/proc/meminfo", "MemTotal:")
+        .and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok())
+        .map_or_else(
+            || "?".to_owned(),
+            |kilobytes| format!("{:.0}", kilobytes / 1024.0 / 1024.0),
+        );
+    let processor = read_line("/proc/cpuinfo", "model name").unwrap_or_else(|| "?".to_owned());
+    let settings: Vec<String> = settings
+        .iter()
+        .map(|(name, value)| format!("`{name} = {value}`"))
+        .collect();
+    println!("- machine: {cores} cores ({processor}), {memory} GiB of memory; both clusters on it");
+    println!(
+        "- PostgreSQL {} on both sides",
+        pair.target.installation().version()?
+    );
+    println!(
+        "- both clusters: {}; otherwise defaults",
+        settings.join(", ")
+    );
+    println!(
+        "- {} rounds; every tool once a round, into a new database",
+        parameters.round_count
+    );
+    Ok(())
+}
+
+/// Prints the table of one database.
+pub fn print_contest(
+    subject: Subject,
+    size: Size,
+    contestants: &[Contestant],
+    parameters: &Parameters,
+) {
+    let baseline = contestants
+        .iter()
+        .find(|contestant| contestant.tool.name() == BASELINE)
+        .and_then(|contestant| median(&contestant.measurements, |m| m.wall_seconds));
+    println!(
+        "\n### {}: {} tables, {} rows, {:.0} MB of tables, {:.0} MB with indexes\n",
+        subject.name,
+        size.table_count,
+        size.row_count,
+        size.table_bytes as f64 / MEGABYTE,
+        size.database_bytes as f64 / MEGABYTE
+    );
+    println!(
+        "| tool | seconds (median) | ratio | fastest | slowest | rows/s | MB/s | CPU s, servers | CPU s, tool |"
+    );
+    println!("|---|--:|--:|--:|--:|--:|--:|--:|--:|");
+    for contestant in contestants {
+        let name = contestant.tool.describe(parameters.job_count);
+        let measurements = &contestant.measurements;
+        if let Some(failure) = &contestant.failure {
+            let reason = failure
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .replace('|', "\\|");
+            println!("| {name} | failed: {reason} | | | | | | | |");
+            continue;
+        }
+        let Some(seconds) = median(measurements, |m| m.wall_seconds) else {
+            continue;
+        };
+        let walls = || measurements.iter().map(|m| m.wall_seconds);
+        println!(
+            "| {name} | {seconds:.2} | {} | {:.2} | {:.2} | {:.0} | {:.1} | {:.1} | {:.1} |",
+            baseline.map_or_else(String::new, |baseline| format!("{:.2}", seconds / baseline)),
+            walls().fold(f64::INFINITY, f64::min),
+            walls().fold(0.0, f64::max),
+            size.row_count as f64 / seconds,
+            size.table_bytes as f64 / MEGABYTE / seconds,
+            median(measurements, |m| m.server_seconds).unwrap_or_default(),
+            median(measurements, |m| m.client_seconds).unwrap_or_default(),
+        );
+    }
+}
+
+/// The middle value, or the mean of the two in the middle; none of nothing.
+fn median(measurements: &[Measurement], figure: impl Fn(&Measurement) -> f64) -> Option<f64> {
+    let mut values: Vec<f64> = measurements.iter().map(figure).collect();
+    values.sort_by(f64::total_cmp);
+    let (low, high) = (values.len().checked_sub(1)? / 2, values.len() / 2);
+    Some((values[low] + values[high]) / 2.0)
+}
+
+/// What follows a name in a file of /proc.
+fn read_line(file: &str, name: &str) -> Option<String> {
+    let text = fs::read_to_string(file).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    Some(line.trim_start_matches([':', ' ', '\t']).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_of_an_even_number_is_the_mean_of_the_middle_two() {
+        let measurements: Vec<Measurement> = [4.0, 1.0, 2.0, 100.0]
+            .map(|wall_seconds| Measurement {
+                wall_seconds,
+                server_seconds: 0.0,
+                client_seconds: 0.0,
+            })
+            .to_vec();
+        assert_eq!(median(&measurements, |m| m.wall_seconds), Some(3.0));
+        assert_eq!(median(&measurements[..3], |m| m.wall_seconds), Some(2.0));
+        assert_eq!(median(&[], |m| m.wall_seconds), None);
+    }
+}

@@ -1,0 +1,233 @@
+//! The tools that are compared: each copies one database from the source to the target cluster.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, ensure};
+use pgmig_tests::{Cluster, Pair, run};
+
+use crate::parameters::Parameters;
+
+/// A way to copy a database.
+#[derive(Debug, Clone)]
+pub enum Tool {
+    /// `select * from pgmig.migrate(...)`, with its default validation.
+    Pgmig,
+    /// `pg_dump | psql`.
+    Dump,
+    /// `pg_dump --format=directory` and `pg_restore`, both with jobs, without compression.
+    ParallelDump,
+    /// `pgcopydb clone`.
+    Pgcopydb {
+        binary: PathBuf,
+        version: String,
+        copies_binary: bool,
+    },
+}
+
+/// Everything a tool is given: an empty database on the target, under the source's name.
+#[derive(Debug, Clone, Copy)]
+pub struct Task<'a> {
+    pub pair: &'a Pair,
+    pub database: &'a str,
+    pub job_count: usize,
+}
+
+/// Names that `ONLY` can have.
+pub const TOOL_NAMES: [&str; 4] = ["pgmig", "pg_dump", "pg_dump_jobs", "pgcopydb"];
+
+/// The tools that can be run here.
+pub fn list_tools(parameters: &Parameters) -> Result<Vec<Tool>> {
+    let mut tools = vec![Tool::Pgmig, Tool::Dump, Tool::ParallelDump];
+    if let Some(binary) = &parameters.pgcopydb {
+        let version = run(Command::new(binary).arg("--version"))?;
+        let help = Command::new(binary).args(["clone", "--help"]).output()?;
+        let help = [help.stdout, help.stderr].concat();
+        tools.push(Tool::Pgcopydb {
+            binary: binary.clone(),
+            version: version
+                .split_whitespace()
+                .nth(2)
+                .unwrap_or("of unknown version")
+                .to_owned(),
+            copies_binary: String::from_utf8_lossy(&help).contains("--use-copy-binary"),
+        });
+    }
+    Ok(parameters.select(tools, Tool::name))
+}
+
+impl Tool {
+    /// The name in `ONLY`.
+    pub fn name(&self) -> &'static str {
+        let index = match self {
+            Tool::Pgmig => 0,
+            Tool::Dump => 1,
+            Tool::ParallelDump => 2,
+            Tool::Pgcopydb { .. } => 3,
+        };
+        TOOL_NAMES[index]
+    }
+
+    /// What is run, for the report.
+    pub fn describe(&self, job_count: usize) -> String {
+        match self {
+            Tool::Pgmig => format!("pgmig, {job_count} jobs"),
+            Tool::Dump => "pg_dump \\| psql".to_owned(),
+            Tool::ParallelDump => {
+                format!("pg_dump -Fd -Z0 -j{job_count}, pg_restore -j{job_count}")
+            }
+            Tool::Pgcopydb {
+                version,
+                copies_binary,
+                ..
+            } => {
+                let format = if *copies_binary { ", binary" } else { "" };
+                format!("pgcopydb {version}{format}, {job_count} jobs")
+            }
+        }
+    }
+
+    /// What has to be there before the clock starts, besides the empty database.
+    pub fn prepare(&self, task: Task) -> Result<()> {
+        match self {
+            Tool::Pgmig => task
+                .pair
+                .target
+                .execute(task.database, "create extension pgmig"),
+            Tool::Dump | Tool::ParallelDump | Tool::Pgcopydb { .. } => Ok(()),
+        }
+    }
+
+    /// Copies the database.
+    pub fn copy(&self, task: Task) -> Result<()> {
+        match self {
+            Tool::Pgmig => copy_with_pgmig(task),
+            Tool::Dump => copy_with_dump(task),
+            Tool::ParallelDump => copy_with_parallel_dump(task),
+            Tool::Pgcopydb {
+                binary,
+                copies_binary,
+                ..
+            } => copy_with_pgcopydb(task, binary, *copies_binary),
+        }
+    }
+
+    /// Fails unless the copy is known to be good; only pgmig says so itself.
+    pub fn check(&self, task: Task) -> Result<()> {
+        let Tool::Pgmig = self else { return Ok(()) };
+        let statuses = task.pair.target.psql(
+            task.database,
+            "select distinct status from pgmig.validation order by status",
+        )?;
+        ensure!(
+            statuses.trim() == "match",
+            "the validation says: {}",
+            statuses.trim()
+        );
+        Ok(())
+    }
+}
+
+impl Task<'_> {
+    fn source_dsn(&self) -> String {
+        self.pair.source.dsn(self.database)
+    }
+
+    fn target_dsn(&self) -> String {
+        self.pair.target.dsn(self.database)
+    }
+
+    /// A place for files, run as and owned by the servers' user, gone with the cluster.
+    fn scratch_dir(&self) -> PathBuf {
+        self.pair.target.directory().join("scratch")
+    }
+
+    fn program(&self, name: &str) -> Result<Command> {
+        self.pair.target.installation().server_program(name)
+    }
+
+    /// psql on the target, without output, stopping at the first error.
+    fn psql(&self) -> Result<Command> {
+        let mut psql = self.program("psql")?;
+        psql.args([
+            "-X",
+            "-q",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-d",
+            &self.target_dsn(),
+        ]);
+        psql.stdout(Stdio::null());
+        Ok(psql)
+    }
+}
+
+fn copy_with_pgmig(task: Task) -> Result<()> {
+    let source = task.source_dsn().replace('\'', "''");
+    let call = format!(
+        r#"select * from pgmig.migrate('{source}', '{{"jobs": {}}}')"#,
+        task.job_count
+    );
+    run(task
+        .psql()?
+        .args(["-c", "set client_min_messages = warning", "-c", &call]))
+    .map(drop)
+}
+
+fn copy_with_dump(task: Task) -> Result<()> {
+    let mut dump = task
+        .program("pg_dump")?
+        .args(["-d", &task.source_dsn()])
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("pg_dump")?;
+    let pipe = dump.stdout.take().context("pg_dump has no output")?;
+    let restored = run(task.psql()?.stdin(pipe));
+    let status = dump.wait()?;
+    restored?;
+    ensure!(status.success(), "pg_dump ended with {status}");
+    Ok(())
+}
+
+fn copy_with_parallel_dump(task: Task) -> Result<()> {
+    let scratch = task.scratch_dir();
+    let jobs = format!("-j{}", task.job_count);
+    let mut dump = task.program("pg_dump")?;
+    dump.args(["-Fd", "-Z0", &jobs, "-d", &task.source_dsn(), "-f"])
+        .arg(&scratch);
+    run(&mut dump)?;
+    let mut restore = task.program("pg_restore")?;
+    restore
+        .args([&jobs, "--exit-on-error", "-d", &task.target_dsn()])
+        .arg(&scratch);
+    run(&mut restore)?;
+    Ok(())
+}
+
+fn copy_with_pgcopydb(task: Task, binary: &Path, copies_binary: bool) -> Result<()> {
+    let jobs = task.job_count.to_string();
+    let mut pgcopydb = task.pair.target.installation().foreign_program(binary)?;
+    pgcopydb
+        .args(["clone", "--table-jobs", &jobs, "--index-jobs", &jobs])
+        .args([
+            "--source",
+            &task.source_dsn(),
+            "--target",
+            &task.target_dsn(),
+        ])
+        .arg("--dir")
+        .arg(task.scratch_dir());
+    if copies_binary {
+        pgcopydb.arg("--use-copy-binary");
+    }
+    run(&mut pgcopydb).map(drop)
+}
+
+/// Removes what a tool left outside the target.
+pub fn remove_scratch(target: &Cluster) -> Result<()> {
+    let scratch = target.directory().join("scratch");
+    if scratch.exists() {
+        std::fs::remove_dir_all(&scratch).context("could not remove the scratch directory")?;
+    }
+    Ok(())
+}

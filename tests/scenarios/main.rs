@@ -1,0 +1,3 @@
+//! pgmig's black-box tests: one program, so that they share a pair of clusters; one file per scenario.
+
+mod harness;

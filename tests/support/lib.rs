@@ -1,0 +1,19 @@
+//! What black-box tests, the demo and the benchmarks share: real clusters and what to do with them.
+//!
+//! An `Installation` is a set of PostgreSQL programs, a `Cluster` a running server made from it, a
+//! `Pair` the source and the target of a migration, `Databases` two databases of a pair. `compare`
+//! tells what differs between two databases without any help of pgmig's. Nothing here links the
+//! extension: it is met as a user meets it, through SQL.
+
+pub mod cluster;
+pub mod compare;
+pub mod data;
+pub mod installation;
+pub mod pair;
+mod process;
+mod watchdog;
+
+pub use cluster::{Cluster, ClusterOptions, StopMode};
+pub use installation::Installation;
+pub use pair::{Databases, Pair};
+pub use process::run;

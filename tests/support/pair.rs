@@ -1,0 +1,184 @@
+//! The two clusters of a migration, and two databases in them.
+
+use std::sync::LazyLock;
+use std::thread;
+
+use anyhow::{Context, Result, anyhow, ensure};
+use postgres::Client;
+
+use crate::cluster::{Cluster, ClusterOptions};
+use crate::compare::{compare_data, compare_schema};
+use crate::installation::Installation;
+
+/// Settings that let several runs at once have workers, and quick tests.
+const SHARED_SETTINGS: [(&str, &str); 3] = [
+    ("max_worker_processes", "32"),
+    ("max_connections", "200"),
+    ("max_wal_size", "2GB"),
+];
+
+/// A source and a target.
+#[derive(Debug)]
+pub struct Pair {
+    pub source: Cluster,
+    pub target: Cluster,
+}
+
+impl Pair {
+    /// Makes both clusters, at once.
+    pub fn start(source: ClusterOptions, target: ClusterOptions) -> Result<Self> {
+        thread::scope(|scope| {
+            let source = scope.spawn(|| source.start());
+            let target = target.start()?;
+            let source = source
+                .join()
+                .map_err(|_| anyhow!("starting the source panicked"))??;
+            Ok(Pair { source, target })
+        })
+    }
+
+    /// The pair that all tests of this process use which need no settings of their own.
+    pub fn shared() -> Result<&'static Pair> {
+        static SHARED: LazyLock<Result<Pair>> = LazyLock::new(|| {
+            let installation = Installation::of_extension()?;
+            let options =
+                |name| ClusterOptions::new(installation.clone(), name).settings(&SHARED_SETTINGS);
+            Pair::start(options("source"), options("target"))
+        });
+        SHARED
+            .as_ref()
+            .map_err(|error| anyhow!("could not start the shared clusters: {error:#}"))
+    }
+
+    /// Two empty databases; the target's has the extension. `name` is of its own for every test.
+    pub fn databases(&self, name: &str) -> Result<Databases<'_>> {
+        let databases = self.plain_databases(name)?;
+        self.target.execute(name, "create extension pgmig")?;
+        Ok(databases)
+    }
+
+    /// Two empty databases without the extension.
+    pub fn plain_databases(&self, name: &str) -> Result<Databases<'_>> {
+        self.source.create_database(name)?;
+        self.target.create_database(name)?;
+        Ok(Databases {
+            pair: self,
+            name: name.to_owned(),
+        })
+    }
+}
+
+/// The databases of one test, under the same name on both sides, dropped with this value.
+#[derive(Debug)]
+pub struct Databases<'a> {
+    pair: &'a Pair,
+    name: String,
+}
+
+/// A row of the validation table, in the order of its columns.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Validation {
+    pub table_schema: String,
+    pub table_name: String,
+    pub source_rows: Option<i64>,
+    pub target_rows: Option<i64>,
+    pub status: String,
+    pub detail: Option<String>,
+}
+
+impl Databases<'_> {
+    /// The clusters that the databases are in.
+    pub fn pair(&self) -> &Pair {
+        self.pair
+    }
+
+    /// The name of both databases.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A superuser's session with the source.
+    pub fn source(&self) -> Result<Client> {
+        self.pair.source.client(&self.name)
+    }
+
+    /// A superuser's session with the target.
+    pub fn target(&self) -> Result<Client> {
+        self.pair.target.client(&self.name)
+    }
+
+    /// What `migrate` takes as its first argument.
+    pub fn source_dsn(&self) -> String {
+        self.pair.source.dsn(&self.name)
+    }
+
+    /// Runs statements on the source.
+    pub fn execute_on_source(&self, sql: &str) -> Result<()> {
+        self.pair.source.execute(&self.name, sql)
+    }
+
+    /// Runs statements on the target.
+    pub fn execute_on_target(&self, sql: &str) -> Result<()> {
+        self.pair.target.execute(&self.name, sql)
+    }
+
+    /// Calls `pgmig.migrate` with the options as JSON and returns the validation table.
+    pub fn migrate(&self, options: &str) -> Result<Vec<Validation>> {
+        let rows = self.target()?.query(
+            "select table_schema::text, table_name::text, source_rows, target_rows, status, detail
+            from pgmig.migrate($1, $2::text::jsonb)",
+            &[&self.source_dsn(), &options],
+        )?;
+        Ok(rows
+            .iter()
+            .map(|row| Validation {
+                table_schema: row.get(0),
+                table_name: row.get(1),
+                source_rows: row.get(2),
+                target_rows: row.get(3),
+                status: row.get(4),
+                detail: row.get(5),
+            })
+            .collect())
+    }
+
+    /// Fails with what differs in rows, sequences and large objects.
+    pub fn expect_same_data(&self) -> Result<()> {
+        let differences = compare_data(&mut self.source()?, &mut self.target()?)?;
+        ensure!(
+            differences.is_empty(),
+            "the data differ\n{}",
+            differences.join("\n")
+        );
+        Ok(())
+    }
+
+    /// Fails with the lines of pg_dump that differ.
+    pub fn expect_same_schema(&self) -> Result<()> {
+        let difference = compare_schema(
+            (&self.pair.source, &self.name),
+            (&self.pair.target, &self.name),
+        )?;
+        ensure!(difference.is_empty(), "the schemas differ\n{difference}");
+        Ok(())
+    }
+
+    /// Drops both databases; what `Drop` does, with the error.
+    fn drop_both(&self) -> Result<()> {
+        self.pair
+            .source
+            .drop_database(&self.name)
+            .context("on the source")?;
+        self.pair
+            .target
+            .drop_database(&self.name)
+            .context("on the target")
+    }
+}
+
+impl Drop for Databases<'_> {
+    fn drop(&mut self) {
+        // The clusters go away anyway; the space is wanted earlier.
+        let _ = self.drop_both();
+    }
+}
