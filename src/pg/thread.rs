@@ -98,17 +98,6 @@ impl<T> Pending<T> {
             }
         }
     }
-
-    /// The answer if it is there already.
-    pub fn poll(&self) -> Option<Result<T>> {
-        match self.answer.try_recv() {
-            Ok(answer) => Some(Ok(answer)),
-            Err(mpsc::TryRecvError::Empty) => None,
-            Err(mpsc::TryRecvError::Disconnected) => {
-                Some(Err(Error::Lost("its thread has ended".to_owned())))
-            }
-        }
-    }
 }
 
 /// Blocks every signal of the calling thread and restores the old mask on drop.

@@ -1,6 +1,6 @@
 //! The coordinator's view of its workers: started, given tasks, watched, stopped.
 //!
-//! Each worker has a mailbox. Its state says whose turn it is:
+//! Each worker has a mailbox. Its state, STARTING (0) at first, says whose turn it is:
 //!
 //! ```text
 //!   STARTING ──worker──> IDLE ──coordinator──> ASSIGNED ──worker──> DONE | FAILED ──coordinator──> IDLE
@@ -20,7 +20,6 @@ use crate::pg::latch;
 use crate::pg::mailbox::Mailbox;
 use crate::pg::worker::{Worker, WorkerStatus};
 
-pub(super) const STARTING: u32 = 0;
 pub(super) const IDLE: u32 = 1;
 pub(super) const ASSIGNED: u32 = 2;
 pub(super) const DONE: u32 = 3;
@@ -37,7 +36,7 @@ const ANSWER_BYTES: usize = 32 * 1024;
 
 /// What a worker must know to work for a run; travels in shared memory because it holds the secret.
 #[derive(Clone, Serialize, Deserialize)]
-pub(super) struct WorkerRequest {
+pub(crate) struct WorkerRequest {
     pub run: RunId,
     pub kind: RunKind,
     /// 1 and up.
@@ -200,14 +199,14 @@ impl Slot {
                 self.task.take().map(|task| Change::Failed(task, error))
             }
             REFUSED => Some(Change::Gone(None, SentError::decode(&self.mailbox.take_text()))),
-            _ if status == WorkerStatus::Stopped => Some(Change::Gone(
-                self.task.take(),
-                Error::Internal(format!(
-                    "worker {} has ended unexpectedly; the server's log says why",
-                    self.number
-                )),
-            )),
+            _ if status == WorkerStatus::Stopped => Some(self.died()),
             _ => None,
         }
+    }
+
+    fn died(&mut self) -> Change {
+        let message =
+            format!("worker {} has ended unexpectedly; the server's log says why", self.number);
+        Change::Gone(self.task.take(), Error::Internal(message))
     }
 }

@@ -608,17 +608,6 @@ impl State {
         Ok(())
     }
 
-    /// Removes a dry run without a trace.
-    pub fn delete_run(&self, run: RunId) -> Result<()> {
-        for table in ["task", "run_table", "event", "dropped", "run"] {
-            self.execute(
-                &format!("delete from pgmig.{table} where run_id = $1"),
-                &[run.into()],
-            )?;
-        }
-        Ok(())
-    }
-
     /// Remembers what is in the target's tables now, so that a later run can tell whether somebody
     /// has written to them since. Tables whose counters do not add up are forgotten instead.
     pub fn record_loaded(&self, run: RunId) -> Result<()> {

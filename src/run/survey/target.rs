@@ -45,7 +45,7 @@ pub(super) fn read(run: &Run) -> Result<TargetReading> {
         let catalog = catalog::read(&mut session)?;
         let formats = TargetFormats {
             version_num: session.version_num,
-            binary_types: binary_types::read(&mut session)?,
+            binary_types: binary_types::read_binary_types(&mut session)?,
             extension_versions: extension_versions()?,
         };
         let unchanged = run.state.read_unchanged()?.into_iter().collect();
