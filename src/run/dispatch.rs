@@ -23,7 +23,7 @@ pub(super) fn dispatch(run: &Run, pool: &mut Pool, mut survey: Survey) -> Result
     let source_tasks = tasks.iter().filter(|task| needs_source(task)).count();
     let mut dispatcher = Dispatcher {
         run,
-        graph: Graph::new(&tasks, &[], run.options.max_partitions),
+        graph: Graph::new(&tasks, &[], run.options.max_partitions)?,
         tasks,
         source_tasks,
         survey: Some(survey),
@@ -124,10 +124,10 @@ impl Dispatcher<'_> {
         let (run, state) = (self.run.id, self.run.state);
         self.source_tasks -= usize::from(self.task(id).is_some_and(needs_source));
         let Some(error) = error else {
-            self.graph.finish(id, Outcome::Done);
+            self.graph.finish(id, Outcome::Done)?;
             return transaction::run(|| state.end_tasks(run, &[id], "done", None));
         };
-        let skipped = self.graph.finish(id, Outcome::Failed);
+        let skipped = self.graph.finish(id, Outcome::Failed)?;
         self.source_tasks -=
             skipped.iter().filter(|id| self.task(**id).is_some_and(needs_source)).count();
         let object = self.task(id).map(|task| task.object.clone()).unwrap_or_default();

@@ -164,12 +164,13 @@ impl Graph {
     ///
     /// # Errors
     /// `Error::Internal` if a task depends on one that is not before it.
-    pub fn new(tasks: &[Task], done: &HashSet<TaskId>, max_partitions: usize) -> Result<Graph> {
+    pub fn new(tasks: &[Task], done: &[TaskId], max_partitions: u32) -> Result<Graph> {
+        let done: HashSet<TaskId> = done.iter().copied().collect();
         let mut graph = Graph {
             nodes: Vec::with_capacity(tasks.len()),
             index_by_id: HashMap::with_capacity(tasks.len()),
             tables: Vec::new(),
-            max_partitions: max_partitions.max(1),
+            max_partitions: usize::try_from(max_partitions).unwrap_or(usize::MAX).max(1),
             ready: BinaryHeap::new(),
             running_count: 0,
             open_count: 0,

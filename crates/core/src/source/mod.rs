@@ -1,12 +1,12 @@
 //! Everything that talks to the source.
 
 pub mod binary_types;
+pub mod catalog;
 pub mod dsn;
+pub mod ranges;
 pub mod session;
 pub mod snapshot;
 pub mod wire;
-pub mod ranges;
-pub mod catalog;
 
 use crate::Result;
 
