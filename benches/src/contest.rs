@@ -34,24 +34,13 @@ pub fn hold_contest(
     round_count: usize,
     job_count: usize,
 ) -> Vec<Contestant> {
-    let task = Task {
-        pair,
-        database,
-        job_count,
-    };
+    let task = Task { pair, database, job_count };
     let mut contestants: Vec<Contestant> = tools
         .iter()
-        .map(|tool| Contestant {
-            tool: tool.clone(),
-            measurements: Vec::new(),
-            failure: None,
-        })
+        .map(|tool| Contestant { tool: tool.clone(), measurements: Vec::new(), failure: None })
         .collect();
     for round in 1..=round_count {
-        for contestant in contestants
-            .iter_mut()
-            .filter(|contestant| contestant.failure.is_none())
-        {
+        for contestant in contestants.iter_mut().filter(|contestant| contestant.failure.is_none()) {
             let name = contestant.tool.name();
             match measure(&contestant.tool, task) {
                 Ok(measurement) => {

@@ -30,14 +30,10 @@ pub fn read_cluster_seconds(cluster: &Cluster) -> Result<f64> {
         let Some((_, after_name)) = stat.rsplit_once(") ") else {
             continue;
         };
-        let numbers: Vec<u64> = after_name
-            .split(' ')
-            .map(|field| field.parse().unwrap_or_default())
-            .collect();
+        let numbers: Vec<u64> =
+            after_name.split(' ').map(|field| field.parse().unwrap_or_default()).collect();
         if pid == postmaster || numbers.get(PARENT_FIELD) == Some(&postmaster) {
-            ticks += numbers
-                .get(TIME_FIELDS)
-                .map_or(0, |times| times.iter().sum());
+            ticks += numbers.get(TIME_FIELDS).map_or(0, |times| times.iter().sum());
         }
     }
     let ticks_per_second =

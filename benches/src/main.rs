@@ -46,11 +46,7 @@ fn main() -> ExitCode {
 /// Runs what was asked for; false if a tool failed.
 fn run_bench() -> Result<bool> {
     let parameters = Parameters::from_environment()?;
-    let known: Vec<&str> = SUBJECTS
-        .iter()
-        .map(|subject| subject.name)
-        .chain(TOOL_NAMES)
-        .collect();
+    let known: Vec<&str> = SUBJECTS.iter().map(|subject| subject.name).chain(TOOL_NAMES).collect();
     parameters.check_names(&known)?;
     let tools = list_tools(&parameters)?;
     let subjects = parameters.select(SUBJECTS.to_vec(), |subject| subject.name);
@@ -64,16 +60,9 @@ fn run_bench() -> Result<bool> {
     for subject in subjects {
         eprintln!("{}: fill the source", subject.name);
         let size = subject.fill(&pair.source, parameters.scale)?;
-        let contestants = hold_contest(
-            &pair,
-            subject.name,
-            &tools,
-            parameters.round_count,
-            parameters.job_count,
-        );
-        all_succeeded &= contestants
-            .iter()
-            .all(|contestant| contestant.failure.is_none());
+        let contestants =
+            hold_contest(&pair, subject.name, &tools, parameters.round_count, parameters.job_count);
+        all_succeeded &= contestants.iter().all(|contestant| contestant.failure.is_none());
         print_contest(subject, size, &contestants, &parameters);
         pair.source.drop_database(subject.name)?;
         pair.target.drop_database(subject.name)?;

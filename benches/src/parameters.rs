@@ -32,9 +32,7 @@ impl Parameters {
             only: text("ONLY")
                 .map(|list| list.split(',').map(|name| name.trim().to_owned()).collect())
                 .unwrap_or_default(),
-            pgcopydb: text("PGCOPYDB")
-                .map(PathBuf::from)
-                .or_else(|| find_on_path("pgcopydb")),
+            pgcopydb: text("PGCOPYDB").map(PathBuf::from).or_else(|| find_on_path("pgcopydb")),
         })
     }
 
@@ -49,15 +47,10 @@ impl Parameters {
 
     /// Fails if `ONLY` has a name that is not among `known`.
     pub fn check_names(&self, known: &[&str]) -> Result<()> {
-        match self
-            .only
-            .iter()
-            .find(|only| !known.contains(&only.as_str()))
-        {
-            Some(unknown) => Err(anyhow!(
-                "ONLY has \"{unknown}\", but there are only {}",
-                known.join(", ")
-            )),
+        match self.only.iter().find(|only| !known.contains(&only.as_str())) {
+            Some(unknown) => {
+                Err(anyhow!("ONLY has \"{unknown}\", but there are only {}", known.join(", ")))
+            }
             None => Ok(()),
         }
     }
@@ -69,17 +62,11 @@ fn text(name: &str) -> Option<String> {
 
 fn number<T: FromStr>(name: &str) -> Result<Option<T>> {
     text(name)
-        .map(|value| {
-            value
-                .parse()
-                .map_err(|_| anyhow!("{name} is not a number: \"{value}\""))
-        })
+        .map(|value| value.parse().map_err(|_| anyhow!("{name} is not a number: \"{value}\"")))
         .transpose()
 }
 
 fn find_on_path(program: &str) -> Option<PathBuf> {
     let path = env::var_os("PATH")?;
-    env::split_paths(&path)
-        .map(|directory| directory.join(program))
-        .find(|file| file.exists())
+    env::split_paths(&path).map(|directory| directory.join(program)).find(|file| file.exists())
 }

@@ -24,28 +24,14 @@ pub fn print_setting(
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let memory = read_line("/proc/meminfo", "MemTotal:")
         .and_then(|line| line.split_whitespace().next()?.parse::<f64>().ok())
-        .map_or_else(
-            || "?".to_owned(),
-            |kilobytes| format!("{:.0}", kilobytes / 1024.0 / 1024.0),
-        );
+        .map_or_else(|| "?".to_owned(), |kilobytes| format!("{:.0}", kilobytes / 1024.0 / 1024.0));
     let processor = read_line("/proc/cpuinfo", "model name").unwrap_or_else(|| "?".to_owned());
-    let settings: Vec<String> = settings
-        .iter()
-        .map(|(name, value)| format!("`{name} = {value}`"))
-        .collect();
+    let settings: Vec<String> =
+        settings.iter().map(|(name, value)| format!("`{name} = {value}`")).collect();
     println!("- machine: {cores} cores ({processor}), {memory} GiB of memory; both clusters on it");
-    println!(
-        "- PostgreSQL {} on both sides",
-        pair.target.installation().version()?
-    );
-    println!(
-        "- both clusters: {}; otherwise defaults",
-        settings.join(", ")
-    );
-    println!(
-        "- {} rounds; every tool once a round, into a new database",
-        parameters.round_count
-    );
+    println!("- PostgreSQL {} on both sides", pair.target.installation().version()?);
+    println!("- both clusters: {}; otherwise defaults", settings.join(", "));
+    println!("- {} rounds; every tool once a round, into a new database", parameters.round_count);
     Ok(())
 }
 
@@ -76,11 +62,7 @@ pub fn print_contest(
         let name = contestant.tool.describe(parameters.job_count);
         let measurements = &contestant.measurements;
         if let Some(failure) = &contestant.failure {
-            let reason = failure
-                .lines()
-                .next()
-                .unwrap_or_default()
-                .replace('|', "\\|");
+            let reason = failure.lines().next().unwrap_or_default().replace('|', "\\|");
             println!("| {name} | failed: {reason} | | | | | | | |");
             continue;
         }

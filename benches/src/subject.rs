@@ -25,26 +25,17 @@ pub struct Size {
 
 /// Every database there is.
 pub const SUBJECTS: [Subject; 2] = [
-    Subject {
-        name: "stackoverflow",
-        script: Script::StackOverflow,
-    },
-    Subject {
-        name: "small_tables",
-        script: Script::SmallTables,
-    },
+    Subject { name: "stackoverflow", script: Script::StackOverflow },
+    Subject { name: "small_tables", script: Script::SmallTables },
 ];
 
 impl Subject {
     /// Makes the database in the source cluster.
     pub fn fill(self, source: &Cluster, scale: f64) -> Result<Size> {
         source.create_database(self.name)?;
-        self.script
-            .load(source, self.name, &[("scale", &scale.to_string())])?;
+        self.script.load(source, self.name, &[("scale", &scale.to_string())])?;
         source.execute(self.name, "vacuum")?;
-        let row = source
-            .client(self.name)?
-            .query_one(include_str!("size.sql"), &[])?;
+        let row = source.client(self.name)?.query_one(include_str!("size.sql"), &[])?;
         Ok(Size {
             table_count: row.get(0),
             row_count: row.get(1),

@@ -18,11 +18,7 @@ pub enum Tool {
     /// `pg_dump --format=directory` and `pg_restore`, both with jobs, without compression.
     ParallelDump,
     /// `pgcopydb clone`.
-    Pgcopydb {
-        binary: PathBuf,
-        version: String,
-        copies_binary: bool,
-    },
+    Pgcopydb { binary: PathBuf, version: String, copies_binary: bool },
 }
 
 /// Everything a tool is given: an empty database on the target, under the source's name.
@@ -45,11 +41,7 @@ pub fn list_tools(parameters: &Parameters) -> Result<Vec<Tool>> {
         let help = [help.stdout, help.stderr].concat();
         tools.push(Tool::Pgcopydb {
             binary: binary.clone(),
-            version: version
-                .split_whitespace()
-                .nth(2)
-                .unwrap_or("of unknown version")
-                .to_owned(),
+            version: version.split_whitespace().nth(2).unwrap_or("of unknown version").to_owned(),
             copies_binary: String::from_utf8_lossy(&help).contains("--use-copy-binary"),
         });
     }
@@ -76,11 +68,7 @@ impl Tool {
             Tool::ParallelDump => {
                 format!("pg_dump -Fd -Z0 -j{job_count}, pg_restore -j{job_count}")
             }
-            Tool::Pgcopydb {
-                version,
-                copies_binary,
-                ..
-            } => {
+            Tool::Pgcopydb { version, copies_binary, .. } => {
                 let format = if *copies_binary { ", binary" } else { "" };
                 format!("pgcopydb {version}{format}, {job_count} jobs")
             }
@@ -90,10 +78,7 @@ impl Tool {
     /// What has to be there before the clock starts, besides the empty database.
     pub fn prepare(&self, task: Task) -> Result<()> {
         match self {
-            Tool::Pgmig => task
-                .pair
-                .target
-                .execute(task.database, "create extension pgmig"),
+            Tool::Pgmig => task.pair.target.execute(task.database, "create extension pgmig"),
             Tool::Dump | Tool::ParallelDump | Tool::Pgcopydb { .. } => Ok(()),
         }
     }
@@ -104,26 +89,20 @@ impl Tool {
             Tool::Pgmig => copy_with_pgmig(task),
             Tool::Dump => copy_with_dump(task),
             Tool::ParallelDump => copy_with_parallel_dump(task),
-            Tool::Pgcopydb {
-                binary,
-                copies_binary,
-                ..
-            } => copy_with_pgcopydb(task, binary, *copies_binary),
+            Tool::Pgcopydb { binary, copies_binary, .. } => {
+                copy_with_pgcopydb(task, binary, *copies_binary)
+            }
         }
     }
 
     /// Fails unless the copy is known to be good; only pgmig says so itself.
     pub fn check(&self, task: Task) -> Result<()> {
         let Tool::Pgmig = self else { return Ok(()) };
-        let statuses = task.pair.target.psql(
-            task.database,
-            "select distinct status from pgmig.validation order by status",
-        )?;
-        ensure!(
-            statuses.trim() == "match",
-            "the validation says: {}",
-            statuses.trim()
-        );
+        let statuses = task
+            .pair
+            .target
+            .psql(task.database, "select distinct status from pgmig.validation order by status")?;
+        ensure!(statuses.trim() == "match", "the validation says: {}", statuses.trim());
         Ok(())
     }
 }
@@ -149,14 +128,7 @@ impl Task<'_> {
     /// psql on the target, without output, stopping at the first error.
     fn psql(&self) -> Result<Command> {
         let mut psql = self.program("psql")?;
-        psql.args([
-            "-X",
-            "-q",
-            "-v",
-            "ON_ERROR_STOP=1",
-            "-d",
-            &self.target_dsn(),
-        ]);
+        psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", &self.target_dsn()]);
         psql.stdout(Stdio::null());
         Ok(psql)
     }
@@ -164,14 +136,9 @@ impl Task<'_> {
 
 fn copy_with_pgmig(task: Task) -> Result<()> {
     let source = task.source_dsn().replace('\'', "''");
-    let call = format!(
-        r#"select * from pgmig.migrate('{source}', '{{"jobs": {}}}')"#,
-        task.job_count
-    );
-    run(task
-        .psql()?
-        .args(["-c", "set client_min_messages = warning", "-c", &call]))
-    .map(drop)
+    let call =
+        format!(r#"select * from pgmig.migrate('{source}', '{{"jobs": {}}}')"#, task.job_count);
+    run(task.psql()?.args(["-c", "set client_min_messages = warning", "-c", &call])).map(drop)
 }
 
 fn copy_with_dump(task: Task) -> Result<()> {
@@ -193,13 +160,10 @@ fn copy_with_parallel_dump(task: Task) -> Result<()> {
     let scratch = task.scratch_dir();
     let jobs = format!("-j{}", task.job_count);
     let mut dump = task.program("pg_dump")?;
-    dump.args(["-Fd", "-Z0", &jobs, "-d", &task.source_dsn(), "-f"])
-        .arg(&scratch);
+    dump.args(["-Fd", "-Z0", &jobs, "-d", &task.source_dsn(), "-f"]).arg(&scratch);
     run(&mut dump)?;
     let mut restore = task.program("pg_restore")?;
-    restore
-        .args([&jobs, "--exit-on-error", "-d", &task.target_dsn()])
-        .arg(&scratch);
+    restore.args([&jobs, "--exit-on-error", "-d", &task.target_dsn()]).arg(&scratch);
     run(&mut restore)?;
     Ok(())
 }
@@ -209,12 +173,7 @@ fn copy_with_pgcopydb(task: Task, binary: &Path, copies_binary: bool) -> Result<
     let mut pgcopydb = task.pair.target.installation().foreign_program(binary)?;
     pgcopydb
         .args(["clone", "--table-jobs", &jobs, "--index-jobs", &jobs])
-        .args([
-            "--source",
-            &task.source_dsn(),
-            "--target",
-            &task.target_dsn(),
-        ])
+        .args(["--source", &task.source_dsn(), "--target", &task.target_dsn()])
         .arg("--dir")
         .arg(task.scratch_dir());
     if copies_binary {

@@ -111,12 +111,8 @@ fn begin_source(
     let predicate = table.predicate.clone();
     let actor = context.source.get()?;
     if is_hashed {
-        let sql = copy_out_statement(
-            &table.source,
-            &table.columns,
-            predicate.as_deref(),
-            &table.format,
-        );
+        let sql =
+            copy_out_statement(&table.source, &table.columns, predicate.as_deref(), &table.format);
         let mut digest = new_digest(&table.format, &table.columns);
         return actor.begin(move |connection| {
             let mut broken = None;

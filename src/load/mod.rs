@@ -25,7 +25,8 @@ pub fn copy(context: &mut TaskContext, task: i32, loads: &[Load]) -> Result<()> 
     let state = context.state;
     let run = context.request.run;
     transaction::run(|| {
-        let copied = loads.iter().map(|load| copy_load(context, load)).collect::<Result<Vec<_>>>()?;
+        let copied =
+            loads.iter().map(|load| copy_load(context, load)).collect::<Result<Vec<_>>>()?;
         state.mark_done(run, task, &copied)
     })
 }
@@ -42,7 +43,8 @@ fn copy_rows(context: &mut TaskContext, load: &Load) -> Result<CopiedTable> {
         transaction::increment_command_counter();
     }
     context.source.lock(&load.source)?;
-    let digest = (context.options.validation == Validation::Checksum).then(|| new_digest(&load.format, &load.columns));
+    let digest = (context.options.validation == Validation::Checksum)
+        .then(|| new_digest(&load.format, &load.columns));
     let actor = context.source.get()?;
     let sql = load.copy_out_statement();
     let stream = stream::open(actor, sql, digest)?;
@@ -153,7 +155,10 @@ pub fn set_sequences(
             }
             for (pair, row) in chunk.iter().zip(rows) {
                 let [Some(last_value), Some(is_called)] = row.as_slice() else {
-                    return Err(Error::Protocol(format!("sequence \"{}\" has no value", pair.source)));
+                    return Err(Error::Protocol(format!(
+                        "sequence \"{}\" has no value",
+                        pair.source
+                    )));
                 };
                 spi::execute(&format!(
                     "select pg_catalog.setval({}, {}, {})",

@@ -3,9 +3,9 @@
 use std::ops::ControlFlow;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use pgmig_core::{Error, Result};
 use pgmig_core::digest::{Digest, StreamDigest};
 use pgmig_core::source::wire::{Connection, CopySink};
+use pgmig_core::{Error, Result};
 
 use crate::pg::copy_in::Chunk;
 use crate::pg::thread::{Actor, Pending};
@@ -39,7 +39,13 @@ pub fn open(
     let (chunk_sender, chunks) = bounded(BUFFERS_AHEAD);
     let (spent, spent_receiver) = bounded(BUFFERS_AHEAD);
     let outcome = actor.begin(move |connection| {
-        let mut sink = Sink { chunks: chunk_sender.clone(), spent: spent_receiver, digest, bytes: 0, broken: None };
+        let mut sink = Sink {
+            chunks: chunk_sender.clone(),
+            spent: spent_receiver,
+            digest,
+            bytes: 0,
+            broken: None,
+        };
         let copied = connection.copy_out(&sql, &mut sink);
         let copied = match sink.broken {
             Some(error) => Err(error),

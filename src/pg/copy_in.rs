@@ -157,7 +157,8 @@ fn copy_from(target: &CopyIn<'_>) -> u64 {
     // SAFETY: raises if the table is gone; the lock is held to the end of the transaction.
     let relation = unsafe { pg_sys::table_open(target.table, lock) };
     // SAFETY: opened above.
-    let (relation_oid, relation_kind) = unsafe { ((*relation).rd_id, (*(*relation).rd_rel).relkind) };
+    let (relation_oid, relation_kind) =
+        unsafe { ((*relation).rd_id, (*(*relation).rd_rel).relkind) };
     check_privilege(relation_oid, relation_kind);
     // SAFETY: allocated in the current memory context, which the transaction's end frees.
     let state = unsafe { pg_sys::make_parsestate(std::ptr::null_mut()) };
@@ -259,7 +260,9 @@ fn append_option(
 ) -> *mut pg_sys::List {
     let argument = match value {
         // SAFETY: constant text that the node only refers to.
-        Some(value) => unsafe { pg_sys::makeString(value.as_ptr().cast_mut()) }.cast::<pg_sys::Node>(),
+        Some(value) => {
+            unsafe { pg_sys::makeString(value.as_ptr().cast_mut()) }.cast::<pg_sys::Node>()
+        }
         None => std::ptr::null_mut(),
     };
     // SAFETY: constant text that the node only refers to.

@@ -40,7 +40,13 @@ pub fn for_each_row(
     }
     // SAFETY: the plan has no parameters.
     let portal = unsafe {
-        pg_sys::SPI_cursor_open(std::ptr::null(), plan, std::ptr::null_mut(), std::ptr::null(), true)
+        pg_sys::SPI_cursor_open(
+            std::ptr::null(),
+            plan,
+            std::ptr::null_mut(),
+            std::ptr::null(),
+            true,
+        )
     };
     // SAFETY: the portal is open and has a result.
     let columns = unsafe { columns_of((*portal).tupDesc, encoding) };

@@ -29,7 +29,12 @@ pub struct Worker {
 impl Worker {
     /// Registers a worker that runs the exported function `entry` with the mailbox's handle as its
     /// argument; None when no worker slot is free.
-    pub fn register(entry: &str, name: &str, kind: &str, mailbox: &Mailbox) -> Result<Option<Self>> {
+    pub fn register(
+        entry: &str,
+        name: &str,
+        kind: &str,
+        mailbox: &Mailbox,
+    ) -> Result<Option<Self>> {
         let mut worker = pg_sys::BackgroundWorker {
             bgw_flags: (pg_sys::BGWORKER_SHMEM_ACCESS
                 | pg_sys::BGWORKER_BACKEND_DATABASE_CONNECTION) as c_int,
@@ -135,11 +140,7 @@ pub fn connect(mailbox: &Mailbox) -> Result<()> {
     super::catch::catch(|| {
         // SAFETY: called once, at the start of the worker.
         unsafe {
-            pg_sys::BackgroundWorkerInitializeConnectionByOid(
-                mailbox.database(),
-                mailbox.role(),
-                0,
-            )
+            pg_sys::BackgroundWorkerInitializeConnectionByOid(mailbox.database(), mailbox.role(), 0)
         };
         Ok(())
     })
@@ -167,8 +168,7 @@ unsafe extern "C-unwind" {
 
 /// The mailbox handle that a worker's entry point was given.
 pub fn mailbox_handle(argument: pg_sys::Datum) -> Result<u32> {
-    u32::try_from(argument.value())
-        .map_err(|_| Error::Internal("not a mailbox handle".to_owned()))
+    u32::try_from(argument.value()).map_err(|_| Error::Internal("not a mailbox handle".to_owned()))
 }
 
 fn write_c_string(target: &mut [std::ffi::c_char], text: &str) {

@@ -290,7 +290,9 @@ pub fn cancel(run: RunId) -> Result<bool> {
 pub fn failure(run: RunId, status: RunStatus) -> Option<Error> {
     let hint = match status.state.as_str() {
         "done" | "mismatch" => return None,
-        "interrupted" => Some("The processes of the run are gone; the server's log says why.".to_owned()),
+        "interrupted" => {
+            Some("The processes of the run are gone; the server's log says why.".to_owned())
+        }
         _ => status.hint,
     };
     let cause = status.message.unwrap_or_else(|| "no process serves it any more".to_owned());

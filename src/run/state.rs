@@ -437,7 +437,12 @@ impl State {
     }
 
     /// Inserts the plan.
-    pub fn insert_tasks(&self, run: RunId, tasks: &[Task], weight: impl Fn(&Task) -> u64) -> Result<()> {
+    pub fn insert_tasks(
+        &self,
+        run: RunId,
+        tasks: &[Task],
+        weight: impl Fn(&Task) -> u64,
+    ) -> Result<()> {
         for chunk in tasks.chunks(INSERT_ROWS) {
             let rows = chunk
                 .iter()
@@ -469,7 +474,13 @@ impl State {
     }
 
     /// Records how tasks ended: done, failed (with the error) or skipped (with the reason).
-    pub fn end_tasks(&self, run: RunId, tasks: &[i32], state: &str, error: Option<&Error>) -> Result<()> {
+    pub fn end_tasks(
+        &self,
+        run: RunId,
+        tasks: &[i32],
+        state: &str,
+        error: Option<&Error>,
+    ) -> Result<()> {
         self.execute(
             "update pgmig.task
              set state = $3, sqlstate = $4, message = $5,
@@ -731,8 +742,9 @@ impl State {
 }
 
 fn decode<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T> {
-    serde_json::from_str(json)
-        .map_err(|error| Error::Internal(format!("pgmig's own tables hold the unexpected: {error}")))
+    serde_json::from_str(json).map_err(|error| {
+        Error::Internal(format!("pgmig's own tables hold the unexpected: {error}"))
+    })
 }
 
 fn run_table_json(run: RunId, table: &RunTable) -> serde_json::Value {

@@ -274,9 +274,13 @@ fn check_encodings(source: &Catalog, target: &Catalog) -> Result<()> {
         return Ok(());
     }
     Err(Error::Preflight {
-        message: format!("encoding \"{to}\" of the target cannot hold encoding \"{from}\" of the source"),
+        message: format!(
+            "encoding \"{to}\" of the target cannot hold encoding \"{from}\" of the source"
+        ),
         detail: None,
-        hint: Some("Create the target database with encoding UTF8 or that of the source.".to_owned()),
+        hint: Some(
+            "Create the target database with encoding UTF8 or that of the source.".to_owned(),
+        ),
         sqlstate: "22021",
     })
 }

@@ -25,10 +25,7 @@ const SETTINGS: [(&str, &str); 4] = [
 ];
 
 /// The scripts that fill the source, in lists that are worked off at the same time.
-const SCRIPTS: [&[Script]; 2] = [
-    &[Script::StackOverflow],
-    &[Script::Ranges, Script::Everything],
-];
+const SCRIPTS: [&[Script]; 2] = [&[Script::StackOverflow], &[Script::Ranges, Script::Everything]];
 
 /// The columns of `pgmig.runs` that fit on a screen.
 const RUNS: &str = "
@@ -55,17 +52,11 @@ fn main() -> ExitCode {
 
 fn run_demo() -> Result<()> {
     let scale = env::var("SCALE").unwrap_or_else(|_| "1".to_owned());
-    ensure!(
-        scale.parse::<f64>().is_ok_and(|scale| scale > 0.0),
-        "SCALE is not a positive number"
-    );
+    ensure!(scale.parse::<f64>().is_ok_and(|scale| scale > 0.0), "SCALE is not a positive number");
     let is_kept = env::var("KEEP").is_ok_and(|keep| keep == "1");
 
     let installation = Installation::of_extension()?;
-    let label = format!(
-        "start two clusters of PostgreSQL {}",
-        installation.version()?
-    );
+    let label = format!("start two clusters of PostgreSQL {}", installation.version()?);
     let pair = timed(&label, || {
         let options = |name| ClusterOptions::new(installation.clone(), name).settings(&SETTINGS);
         let pair = Pair::start(options("source"), options("target"))?;
@@ -73,15 +64,10 @@ fn run_demo() -> Result<()> {
         pair.target.create_database(DATABASE)?;
         Ok(pair)
     })?;
-    timed(&format!("fill the source at scale {scale}"), || {
-        fill(&pair.source, &scale)
-    })?;
+    timed(&format!("fill the source at scale {scale}"), || fill(&pair.source, &scale))?;
 
-    let outcome = if env::args().nth(1).as_deref() == Some("fill") {
-        Ok(())
-    } else {
-        migrate(&pair)
-    };
+    let outcome =
+        if env::args().nth(1).as_deref() == Some("fill") { Ok(()) } else { migrate(&pair) };
     if is_kept {
         keep(pair)?;
     }
@@ -128,25 +114,15 @@ fn migrate(pair: &Pair) -> Result<()> {
     let (tables, rows, unmatched): (i64, i64, i64) =
         (verdict.get(0), verdict.get(1), verdict.get(2));
     ensure!(tables > 0, "no table was copied");
-    ensure!(
-        unmatched == 0,
-        "{unmatched} of {tables} tables do not match"
-    );
-    println!(
-        "{tables} tables, {rows} rows, every one a match, in {:.1} s",
-        elapsed.as_secs_f64()
-    );
+    ensure!(unmatched == 0, "{unmatched} of {tables} tables do not match");
+    println!("{tables} tables, {rows} rows, every one a match, in {:.1} s", elapsed.as_secs_f64());
     Ok(())
 }
 
 /// Shows a statement and runs it through psql on our terminal.
 fn type_at_prompt(target: &Cluster, sql: &str) -> Result<()> {
     println!("\n{DATABASE}=# {};", sql.trim());
-    let status = target
-        .psql_command(DATABASE)
-        .args(["-c", sql])
-        .status()
-        .context("psql")?;
+    let status = target.psql_command(DATABASE).args(["-c", sql]).status().context("psql")?;
     ensure!(status.success(), "psql ended with {status}");
     Ok(())
 }
@@ -160,10 +136,7 @@ fn keep(pair: Pair) -> Result<()> {
     }
     for cluster in [&pair.source, &pair.target] {
         let pid = cluster.postmaster_pid()?;
-        println!(
-            "  kill -QUIT {pid} && rm -rf {}",
-            cluster.directory().display()
-        );
+        println!("  kill -QUIT {pid} && rm -rf {}", cluster.directory().display());
     }
     pair.source.keep()?;
     pair.target.keep()

@@ -55,10 +55,7 @@ fn a_changed_value_is_shown() -> Result<()> {
         "changed",
         r#"update "odd "" schema"."T.1" set f = 0.2 where t is null"#,
     )?;
-    assert!(
-        difference.contains("3 rows on the source, 3 on the target"),
-        "{difference}"
-    );
+    assert!(difference.contains("3 rows on the source, 3 on the target"), "{difference}");
     assert!(
         difference.contains("- (1,x,0.1,)") && difference.contains("+ (1,x,0.2,)"),
         "{difference}"
@@ -82,10 +79,7 @@ fn differing_sequences_large_objects_and_tables_are_found() -> Result<()> {
         "others",
         "select setval('s', 1, false); select lo_put(4711, 0, 'C'); drop table no_columns; create table extra (x int)",
     )?;
-    assert!(
-        difference.contains("sequence public.s: 1 rows"),
-        "{difference}"
-    );
+    assert!(difference.contains("sequence public.s: 1 rows"), "{difference}");
     assert!(difference.contains("large objects: 1 rows"), "{difference}");
     assert!(
         difference.contains("table public.no_columns (): missing on the target"),
@@ -119,14 +113,8 @@ fn a_cluster_takes_settings_restarts_and_authenticates_over_tcp() -> Result<()> 
         .tcp_auth("scram-sha-256")
         .start()?;
     cluster.execute("postgres", "create role app login password 'pass''word'")?;
-    assert_eq!(
-        cluster.psql("postgres", "show application_name")?.trim(),
-        "psql"
-    );
-    assert_eq!(
-        cluster.psql("postgres", "show server_encoding")?.trim(),
-        "LATIN1"
-    );
+    assert_eq!(cluster.psql("postgres", "show application_name")?.trim(), "psql");
+    assert_eq!(cluster.psql("postgres", "show server_encoding")?.trim(), "LATIN1");
     let connect = |password| {
         let dsn = cluster.tcp_dsn("postgres", "app", password);
         postgres::Client::connect(&dsn, postgres::NoTls).map(drop)
@@ -160,20 +148,13 @@ fn a_killed_process_leaves_neither_server_nor_directory() -> Result<()> {
             ClusterOptions::new(Installation::of_extension()?, "victim").start()?;
         fs::write(
             file,
-            format!(
-                "{}\n{}",
-                cluster.postmaster_pid()?,
-                cluster.directory().display()
-            ),
+            format!("{}\n{}", cluster.postmaster_pid()?, cluster.directory().display()),
         )?;
         thread::sleep(Duration::from_secs(600));
     }
     let file = std::env::temp_dir().join(format!("pgmig-victim-{}", std::process::id()));
     let mut victim = Command::new(std::env::current_exe()?)
-        .args([
-            "--exact",
-            "harness::a_killed_process_leaves_neither_server_nor_directory",
-        ])
+        .args(["--exact", "harness::a_killed_process_leaves_neither_server_nor_directory"])
         .env(VICTIM, &file)
         .spawn()?;
     let is_started = eventually(|| fs::read_to_string(&file).is_ok_and(|text| text.contains('/')));
@@ -184,9 +165,7 @@ fn a_killed_process_leaves_neither_server_nor_directory() -> Result<()> {
     fs::remove_file(&file)?;
     let (pid, directory) = text.split_once('\n').expect("the file has two lines");
     let pid = pid.parse()?;
-    assert!(eventually(
-        || !is_alive(pid) && !fs::exists(directory).unwrap_or(true)
-    ));
+    assert!(eventually(|| !is_alive(pid) && !fs::exists(directory).unwrap_or(true)));
     Ok(())
 }
 

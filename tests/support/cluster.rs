@@ -80,9 +80,7 @@ impl ClusterOptions {
     /// Makes the cluster and starts it.
     pub fn start(self) -> Result<Cluster> {
         let mut mktemp = Command::new("mktemp");
-        mktemp
-            .args(["-d", "-t"])
-            .arg(format!("pgmig-{}-XXXXXX", self.name));
+        mktemp.args(["-d", "-t"]).arg(format!("pgmig-{}-XXXXXX", self.name));
         run_as_server_user(&mut mktemp)?;
         let directory = PathBuf::from(run(&mut mktemp)?.trim());
         let cluster = Cluster {
@@ -98,11 +96,7 @@ impl ClusterOptions {
 
     /// The lines that are added to postgresql.conf.
     fn configuration(&self, cluster: &Cluster) -> String {
-        let addresses = if self.tcp_auth.is_some() {
-            "127.0.0.1, ::1"
-        } else {
-            ""
-        };
+        let addresses = if self.tcp_auth.is_some() { "127.0.0.1, ::1" } else { "" };
         let directory = cluster.directory.to_string_lossy();
         let port = cluster.port.to_string();
         let own = [
@@ -112,10 +106,7 @@ impl ClusterOptions {
             ("fsync", "off"),
             ("log_line_prefix", "%m [%p] %b %d "),
         ];
-        let given = self
-            .settings
-            .iter()
-            .map(|(name, value)| (name.as_str(), value.as_str()));
+        let given = self.settings.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         own.into_iter()
             .chain(given)
             .map(|(name, value)| format!("{name} = '{}'\n", value.replace('\'', "''")))
@@ -164,14 +155,8 @@ impl Cluster {
             .arg("-D")
             .arg(self.data_dir());
         run(&mut initdb)?;
-        append(
-            &self.data_dir().join("postgresql.conf"),
-            &options.configuration(self),
-        )?;
-        fs::write(
-            self.data_dir().join("pg_hba.conf"),
-            options.authentication(),
-        )?;
+        append(&self.data_dir().join("postgresql.conf"), &options.configuration(self))?;
+        fs::write(self.data_dir().join("pg_hba.conf"), options.authentication())?;
         Ok(())
     }
 
@@ -192,12 +177,7 @@ impl Cluster {
 
     fn pg_ctl(&self, arguments: &[&str]) -> Result<()> {
         let mut pg_ctl = self.installation.server_program("pg_ctl")?;
-        pg_ctl
-            .arg("-D")
-            .arg(self.data_dir())
-            .arg("-l")
-            .arg(self.log_file())
-            .args(arguments);
+        pg_ctl.arg("-D").arg(self.data_dir()).arg("-l").arg(self.log_file()).args(arguments);
         run(&mut pg_ctl).map(drop)
     }
 
@@ -246,9 +226,7 @@ impl Cluster {
     /// Process id of the running server.
     pub fn postmaster_pid(&self) -> Result<u32> {
         let file = fs::read_to_string(self.data_dir().join("postmaster.pid"))?;
-        let Some(line) = file.lines().next() else {
-            bail!("postmaster.pid is empty")
-        };
+        let Some(line) = file.lines().next() else { bail!("postmaster.pid is empty") };
         Ok(line.trim().parse()?)
     }
 
@@ -272,31 +250,19 @@ impl Cluster {
     /// Runs statements as the superuser; several are one transaction unless they say otherwise.
     pub fn execute(&self, database: &str, sql: &str) -> Result<()> {
         let mut client = self.client(database)?;
-        client
-            .batch_execute(sql)
-            .with_context(|| format!("could not execute: {sql}"))
+        client.batch_execute(sql).with_context(|| format!("could not execute: {sql}"))
     }
 
     /// psql without a user's start-up file, stopping at the first error.
     pub fn psql_command(&self, database: &str) -> Command {
         let mut psql = self.installation.client("psql");
-        psql.args([
-            "-X",
-            "-v",
-            "ON_ERROR_STOP=1",
-            "-P",
-            "pager=off",
-            "-d",
-            &self.dsn(database),
-        ]);
+        psql.args(["-X", "-v", "ON_ERROR_STOP=1", "-P", "pager=off", "-d", &self.dsn(database)]);
         psql
     }
 
     /// Runs statements through psql and returns what it prints: rows only, unaligned.
     pub fn psql(&self, database: &str, sql: &str) -> Result<String> {
-        run(self
-            .psql_command(database)
-            .args(["-q", "-A", "-t", "-c", sql]))
+        run(self.psql_command(database).args(["-q", "-A", "-t", "-c", sql]))
     }
 
     /// Runs a script through psql, with variables for it.
@@ -313,20 +279,14 @@ impl Cluster {
     pub fn create_database(&self, database: &str) -> Result<()> {
         self.execute(
             SUPERUSER,
-            &format!(
-                "create database {} template template0",
-                quote_identifier(database)
-            ),
+            &format!("create database {} template template0", quote_identifier(database)),
         )
     }
 
     /// Drops a database, whoever is connected to it.
     pub fn drop_database(&self, database: &str) -> Result<()> {
         let name = quote_identifier(database);
-        self.execute(
-            SUPERUSER,
-            &format!("drop database if exists {name} with (force)"),
-        )
+        self.execute(SUPERUSER, &format!("drop database if exists {name} with (force)"))
     }
 }
 

@@ -56,9 +56,7 @@ pub fn compare_data(source: &mut Client, target: &mut Client) -> Result<Vec<Stri
     let (source_contents, target_contents) = thread::scope(|scope| {
         let reader = scope.spawn(|| read_contents(source));
         let target_contents = read_contents(target).context("on the target");
-        let source_contents = reader
-            .join()
-            .map_err(|_| anyhow!("the source's reader panicked"))?;
+        let source_contents = reader.join().map_err(|_| anyhow!("the source's reader panicked"))?;
         anyhow::Ok((source_contents.context("on the source")?, target_contents?))
     })?;
     let mut differences = Vec::new();
@@ -75,10 +73,7 @@ pub fn compare_data(source: &mut Client, target: &mut Client) -> Result<Vec<Stri
             Some(_) => {}
         }
     }
-    for name in target_contents
-        .keys()
-        .filter(|name| !source_contents.contains_key(*name))
-    {
+    for name in target_contents.keys().filter(|name| !source_contents.contains_key(*name)) {
         differences.push(format!("{name}: missing on the source"));
     }
     Ok(differences)
@@ -94,10 +89,7 @@ fn read_contents(client: &mut Client) -> Result<BTreeMap<String, Content>> {
     for row in client.query(include_str!("tables.sql"), &[])? {
         let (schema, table): (String, String) = (row.get(0), row.get(1));
         let columns: Vec<String> = row.get(2);
-        let columns: Vec<String> = columns
-            .iter()
-            .map(|column| quote_identifier(column))
-            .collect();
+        let columns: Vec<String> = columns.iter().map(|column| quote_identifier(column)).collect();
         queries.push((
             format!("table {schema}.{table} ({})", columns.join(", ")),
             format!(
@@ -156,12 +148,8 @@ fn show_rows(
         return Ok(String::new());
     }
     let mut surplus: HashMap<Vec<u8>, i64> = HashMap::new();
-    for_each_row(source, &expected.query, |row| {
-        *surplus.entry(row.to_vec()).or_default() += 1
-    })?;
-    for_each_row(target, &found.query, |row| {
-        *surplus.entry(row.to_vec()).or_default() -= 1
-    })?;
+    for_each_row(source, &expected.query, |row| *surplus.entry(row.to_vec()).or_default() += 1)?;
+    for_each_row(target, &found.query, |row| *surplus.entry(row.to_vec()).or_default() -= 1)?;
     let show = |sign: char, is_wanted: fn(i64) -> bool| {
         let mut rows: Vec<String> = surplus
             .iter()
@@ -184,12 +172,7 @@ pub fn compare_schema(source: (&Cluster, &str), target: (&Cluster, &str)) -> Res
     };
     let [source_dump, target_dump] = [source, target].map(|(cluster, database)| {
         let mut pg_dump = newer.installation().client("pg_dump");
-        pg_dump.args([
-            "--schema-only",
-            "--exclude-schema=pgmig",
-            "-d",
-            &cluster.dsn(database),
-        ]);
+        pg_dump.args(["--schema-only", "--exclude-schema=pgmig", "-d", &cluster.dsn(database)]);
         run(&mut pg_dump).map(|dump| without_pgmig(&dump))
     });
     let (source_dump, target_dump) = (source_dump?, target_dump?);

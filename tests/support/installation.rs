@@ -36,9 +36,7 @@ impl Installation {
 
     /// The installation whose programs are in `bin_dir`, of any version that can be a source.
     pub fn at(bin_dir: impl Into<PathBuf>) -> Self {
-        Installation {
-            bin_dir: bin_dir.into(),
-        }
+        Installation { bin_dir: bin_dir.into() }
     }
 
     /// The directory of the programs.
@@ -50,18 +48,14 @@ impl Installation {
     pub fn version(&self) -> Result<String> {
         let line = run(self.client("postgres").arg("--version"))?;
         let version = line.split_whitespace().nth(2);
-        Ok(version
-            .with_context(|| format!("no version in \"{}\"", line.trim()))?
-            .to_owned())
+        Ok(version.with_context(|| format!("no version in \"{}\"", line.trim()))?.to_owned())
     }
 
     /// The major version.
     pub fn major(&self) -> Result<u32> {
         let version = self.version()?;
         let digits: String = version.chars().take_while(char::is_ascii_digit).collect();
-        digits
-            .parse()
-            .with_context(|| format!("no major version in \"{version}\""))
+        digits.parse().with_context(|| format!("no major version in \"{version}\""))
     }
 
     /// A client program, run as ourselves with messages in English and text in UTF-8.
@@ -80,9 +74,7 @@ impl Installation {
     pub fn foreign_program(&self, program: &Path) -> Result<Command> {
         let mut command = Command::new(program);
         let path = env::var_os("PATH").unwrap_or_default();
-        let path = [self.bin_dir.clone()]
-            .into_iter()
-            .chain(env::split_paths(&path));
+        let path = [self.bin_dir.clone()].into_iter().chain(env::split_paths(&path));
         command.env("PATH", env::join_paths(path).context("PATH")?);
         run_as_server_user(&mut command)?;
         Ok(command)

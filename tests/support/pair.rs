@@ -11,11 +11,8 @@ use crate::compare::{compare_data, compare_schema};
 use crate::installation::Installation;
 
 /// Settings that let several runs at once have workers, and quick tests.
-const SHARED_SETTINGS: [(&str, &str); 3] = [
-    ("max_worker_processes", "32"),
-    ("max_connections", "200"),
-    ("max_wal_size", "2GB"),
-];
+const SHARED_SETTINGS: [(&str, &str); 3] =
+    [("max_worker_processes", "32"), ("max_connections", "200"), ("max_wal_size", "2GB")];
 
 /// A source and a target.
 #[derive(Debug)]
@@ -30,9 +27,7 @@ impl Pair {
         thread::scope(|scope| {
             let source = scope.spawn(|| source.start());
             let target = target.start()?;
-            let source = source
-                .join()
-                .map_err(|_| anyhow!("starting the source panicked"))??;
+            let source = source.join().map_err(|_| anyhow!("starting the source panicked"))??;
             Ok(Pair { source, target })
         })
     }
@@ -45,9 +40,7 @@ impl Pair {
                 |name| ClusterOptions::new(installation.clone(), name).settings(&SHARED_SETTINGS);
             Pair::start(options("source"), options("target"))
         });
-        SHARED
-            .as_ref()
-            .map_err(|error| anyhow!("could not start the shared clusters: {error:#}"))
+        SHARED.as_ref().map_err(|error| anyhow!("could not start the shared clusters: {error:#}"))
     }
 
     /// Two empty databases; the target's has the extension. `name` is of its own for every test.
@@ -61,10 +54,7 @@ impl Pair {
     pub fn plain_databases(&self, name: &str) -> Result<Databases<'_>> {
         self.source.create_database(name)?;
         self.target.create_database(name)?;
-        Ok(Databases {
-            pair: self,
-            name: name.to_owned(),
-        })
+        Ok(Databases { pair: self, name: name.to_owned() })
     }
 }
 
@@ -145,34 +135,22 @@ impl Databases<'_> {
     /// Fails with what differs in rows, sequences and large objects.
     pub fn expect_same_data(&self) -> Result<()> {
         let differences = compare_data(&mut self.source()?, &mut self.target()?)?;
-        ensure!(
-            differences.is_empty(),
-            "the data differ\n{}",
-            differences.join("\n")
-        );
+        ensure!(differences.is_empty(), "the data differ\n{}", differences.join("\n"));
         Ok(())
     }
 
     /// Fails with the lines of pg_dump that differ.
     pub fn expect_same_schema(&self) -> Result<()> {
-        let difference = compare_schema(
-            (&self.pair.source, &self.name),
-            (&self.pair.target, &self.name),
-        )?;
+        let difference =
+            compare_schema((&self.pair.source, &self.name), (&self.pair.target, &self.name))?;
         ensure!(difference.is_empty(), "the schemas differ\n{difference}");
         Ok(())
     }
 
     /// Drops both databases; what `Drop` does, with the error.
     fn drop_both(&self) -> Result<()> {
-        self.pair
-            .source
-            .drop_database(&self.name)
-            .context("on the source")?;
-        self.pair
-            .target
-            .drop_database(&self.name)
-            .context("on the target")
+        self.pair.source.drop_database(&self.name).context("on the source")?;
+        self.pair.target.drop_database(&self.name).context("on the target")
     }
 }
 

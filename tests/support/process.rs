@@ -7,13 +7,8 @@ use anyhow::{Context, Result, bail};
 /// Runs `command` to its end and returns its standard output; an error carries its standard error.
 pub fn run(command: &mut Command) -> Result<String> {
     let program = command.get_program().to_string_lossy().into_owned();
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = command
-        .output()
-        .with_context(|| format!("could not run \"{program}\""))?;
+    let Output { status, stdout, stderr } =
+        command.output().with_context(|| format!("could not run \"{program}\""))?;
     if !status.success() {
         bail!(
             "\"{program}\" failed with {status}\n{}{}",

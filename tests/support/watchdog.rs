@@ -47,8 +47,7 @@ impl Watchdog {
     /// Lets the cluster live on without us.
     pub(crate) fn dismiss(mut self) -> Result<()> {
         if let Some(pipe) = self.shell.stdin.as_mut() {
-            pipe.write_all(b"keep\n")
-                .context("could not dismiss the watchdog")?;
+            pipe.write_all(b"keep\n").context("could not dismiss the watchdog")?;
         }
         Ok(())
     }

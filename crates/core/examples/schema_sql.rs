@@ -11,9 +11,7 @@ use pgmig_core::source::catalog;
 use session::Session;
 
 fn main() -> pgmig_core::Result<()> {
-    let dsn = std::env::args()
-        .nth(1)
-        .expect("usage: schema_sql CONNECTION");
+    let dsn = std::env::args().nth(1).expect("usage: schema_sql CONNECTION");
     let catalog = catalog::read(&mut Session::connect(&dsn))?;
     let options = DdlOptions::all(catalog.server.version_num);
     let items = order::sort(ddl::render(&catalog, &options), &catalog.depends);
@@ -23,10 +21,7 @@ fn main() -> pgmig_core::Result<()> {
         if section.replace(item.section) != Some(item.section) {
             println!("-- section: {:?}", item.section);
         }
-        println!(
-            "-- {position} {:?}: {:?} needs {:?}",
-            item.kind, item.object, item.depends_on
-        );
+        println!("-- {position} {:?}: {:?} needs {:?}", item.kind, item.object, item.depends_on);
         let built_first = item.index_definition.iter().zip(&item.using_index).next();
         if let Some((index, constraint)) = built_first.filter(|_| std::env::args().len() > 2) {
             item.create = vec![index.clone(), constraint.clone()];

@@ -60,10 +60,7 @@ impl Add for Digest {
     type Output = Digest;
 
     fn add(self, other: Digest) -> Digest {
-        Digest {
-            rows: self.rows + other.rows,
-            sum: self.sum.wrapping_add(other.sum),
-        }
+        Digest { rows: self.rows + other.rows, sum: self.sum.wrapping_add(other.sum) }
     }
 }
 
@@ -204,8 +201,7 @@ impl RowHasher {
             Field::Inline(start) => (start, self.row.len() - start),
             Field::Hashed(length) => {
                 let start = self.row.len();
-                self.row
-                    .extend_from_slice(&self.field_hash.digest128().to_be_bytes());
+                self.row.extend_from_slice(&self.field_hash.digest128().to_be_bytes());
                 (start, length)
             }
         };
@@ -252,9 +248,7 @@ mod tests {
         assert_eq!(digest_of(&[c, a, b]), whole);
         assert_eq!(digest_of(&[c]) + digest_of(&[b, a]), whole);
         assert_eq!(
-            [digest_of(&[b]), digest_of(&[]), digest_of(&[a, c])]
-                .into_iter()
-                .sum::<Digest>(),
+            [digest_of(&[b]), digest_of(&[]), digest_of(&[a, c])].into_iter().sum::<Digest>(),
             whole
         );
     }
@@ -289,15 +283,8 @@ mod tests {
 
     #[test]
     fn long_values_hash_the_same_in_any_pieces() {
-        for length in [
-            INLINE_BYTES - 1,
-            INLINE_BYTES,
-            INLINE_BYTES + 1,
-            5 * INLINE_BYTES,
-        ] {
-            let value: Vec<u8> = (0..length)
-                .map(|i| u8::try_from(i % 251).unwrap())
-                .collect();
+        for length in [INLINE_BYTES - 1, INLINE_BYTES, INLINE_BYTES + 1, 5 * INLINE_BYTES] {
+            let value: Vec<u8> = (0..length).map(|i| u8::try_from(i % 251).unwrap()).collect();
             let expected = digest_of(&[&[Some(&value), None, Some(b"x")]]);
             for piece in [1000, INLINE_BYTES, 70_000] {
                 let mut hasher = RowHasher::new();
@@ -329,14 +316,8 @@ mod tests {
         let digest = digest_of(&[&[Some(b"a")]]);
         assert_eq!(digest.to_string().len(), 32);
         assert_eq!(Digest::from_hex(1, &digest.to_string()), Some(digest));
-        assert_eq!(
-            Digest { rows: 1, sum: 5 }.to_string(),
-            "00000000000000000000000000000005"
-        );
-        assert_eq!(
-            Digest::from_hex(1, "+0000000000000000000000000000005"),
-            None
-        );
+        assert_eq!(Digest { rows: 1, sum: 5 }.to_string(), "00000000000000000000000000000005");
+        assert_eq!(Digest::from_hex(1, "+0000000000000000000000000000005"), None);
         assert_eq!(Digest::from_hex(1, "5"), None);
     }
 }

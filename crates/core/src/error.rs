@@ -9,22 +9,11 @@ use std::fmt;
 #[derive(Debug, Clone)]
 pub enum Error {
     /// An option is unknown, of the wrong type, out of range or contradicts another one.
-    Option {
-        message: String,
-        detail: Option<String>,
-        hint: Option<String>,
-    },
+    Option { message: String, detail: Option<String>, hint: Option<String> },
     /// The connection string or foreign server cannot be used as a source.
-    ConnectionString {
-        message: String,
-        hint: Option<String>,
-    },
+    ConnectionString { message: String, hint: Option<String> },
     /// No session with the source could be had.
-    Connect {
-        message: String,
-        sqlstate: Option<String>,
-        hint: Option<String>,
-    },
+    Connect { message: String, sqlstate: Option<String>, hint: Option<String> },
     /// The source answered a statement with an error.
     Remote(Box<RemoteError>),
     /// The source speaks the protocol in a way that cannot be followed.

@@ -26,18 +26,11 @@ const ROW: &str = "
         lateral (select s.span(row('a', null, '')::s.pair, p)) b (r)";
 
 fn execute(session: &mut Session, sql: &str) {
-    session
-        .client
-        .batch_execute(sql)
-        .unwrap_or_else(|e| panic!("{sql}: {e:?}"));
+    session.client.batch_execute(sql).unwrap_or_else(|e| panic!("{sql}: {e:?}"));
 }
 
 fn query_text(session: &mut Session, sql: &str) -> String {
-    session
-        .client
-        .query_one(sql, &[])
-        .unwrap_or_else(|e| panic!("{sql}: {e:?}"))
-        .get(0)
+    session.client.query_one(sql, &[]).unwrap_or_else(|e| panic!("{sql}: {e:?}")).get(0)
 }
 
 #[test]
@@ -57,16 +50,10 @@ fn user_types_travel_in_binary_though_their_oids_differ() {
     assert_ne!(query_text(&mut source, oid), query_text(&mut target, oid));
 
     let mut data = Vec::new();
-    let mut out = source
-        .client
-        .copy_out("copy s.t to stdout (format binary)")
-        .expect("copy out");
+    let mut out = source.client.copy_out("copy s.t to stdout (format binary)").expect("copy out");
     out.read_to_end(&mut data).expect("read");
     drop(out);
-    let mut input = target
-        .client
-        .copy_in("copy s.t from stdin (format binary)")
-        .expect("copy in");
+    let mut input = target.client.copy_in("copy s.t from stdin (format binary)").expect("copy in");
     input.write_all(&data).expect("write");
     assert_eq!(input.finish().expect("the server accepts foreign OIDs"), 1);
 
@@ -78,16 +65,7 @@ fn user_types_travel_in_binary_though_their_oids_differ() {
 fn a_server_tells_which_types_it_reads_in_binary() {
     let cluster = Cluster::start();
     let types = read_binary_types(&mut cluster.connect("postgres")).expect("read");
-    for name in [
-        "int4",
-        "text",
-        "oid",
-        "interval",
-        "money",
-        "jsonb",
-        "int2vector",
-        "xid8",
-    ] {
+    for name in ["int4", "text", "oid", "interval", "money", "jsonb", "int2vector", "xid8"] {
         assert!(types.contains(name), "{name}");
     }
     for name in ["aclitem", "gtsvector", "_int4", "pg_class", "int4range"] {

@@ -219,24 +219,14 @@ fn read_facts(session: &mut Session, table: &str) -> TableFacts {
         .expect("the table exists");
     let main_bytes = row.get(2);
     let rows = estimate_rows(row.get(0), row.get(1), main_bytes);
-    TableFacts {
-        name,
-        rows,
-        main_bytes,
-        total_bytes: row.get(3),
-        is_heap: true,
-    }
+    TableFacts { name, rows, main_bytes, total_bytes: row.get(3), is_heap: true }
 }
 
 /// Limits under which a table is cut into `RANGES` ranges.
 fn limits(chunk_by: ChunkBy, facts: &TableFacts) -> Limits {
     let options = Options::parse(&json!({"partition_threshold": 1})).expect("valid options");
     let chunk_size = Some((facts.rows / RANGES).max(1));
-    Limits {
-        chunk_by,
-        chunk_size,
-        ..Limits::new(&options, 150_000, 1 << 30, 2)
-    }
+    Limits { chunk_by, chunk_size, ..Limits::new(&options, 150_000, 1 << 30, 2) }
 }
 
 /// Asserts that every row of a table is in exactly one range; returns the rows in each.
@@ -255,28 +245,15 @@ fn count_rows(session: &mut Session, table: &QualifiedName, split: &Split) -> Ve
     let query = format!(
         "select (select count(*) from only {table}), count(*), count(distinct tid) from ({union}) u"
     );
-    let row = session
-        .client
-        .query_one(&query, &[])
-        .expect("ranges are valid SQL");
+    let row = session.client.query_one(&query, &[]).expect("ranges are valid SQL");
     let (all, ranged, distinct): (i64, i64, i64) = (row.get(0), row.get(1), row.get(2));
-    assert_eq!(
-        (ranged, distinct),
-        (all, all),
-        "rows of {table} in ranges, distinct ones"
-    );
+    assert_eq!((ranged, distinct), (all, all), "rows of {table} in ranges, distinct ones");
     let query = format!(
         "select count(u.part) from generate_series(0, {}) g (part) left join ({union}) u using (part)
          group by g.part order by g.part",
         split.ranges.len() - 1
     );
-    session
-        .client
-        .query(&query, &[])
-        .expect("counts")
-        .iter()
-        .map(|row| row.get(0))
-        .collect()
+    session.client.query(&query, &[]).expect("counts").iter().map(|row| row.get(0)).collect()
 }
 
 /// Cuts a table by key and checks ranges, balance and estimates.
@@ -288,18 +265,10 @@ fn check_by_key(session: &mut Session, case: &Case) {
     if case.max_skew > 0 {
         assert_eq!(split.method, Method::Key, "{}", case.table);
         let count = i64::try_from(counts.len()).expect("small");
-        assert!(
-            (RANGES..=RANGES + 2).contains(&count),
-            "{}: {count} ranges",
-            case.table
-        );
+        assert!((RANGES..=RANGES + 2).contains(&count), "{}: {count} ranges", case.table);
         let average = counts.iter().sum::<i64>() / count;
         let largest = counts.iter().max().copied().unwrap_or(0);
-        assert!(
-            largest <= average * case.max_skew,
-            "{}: {counts:?}",
-            case.table
-        );
+        assert!(largest <= average * case.max_skew, "{}: {counts:?}", case.table);
     }
 }
 
@@ -308,10 +277,7 @@ fn ranges_hold_every_row_once_on_a_real_server() {
     let cluster = Cluster::start();
     let mut session = cluster.connect("postgres");
     let batch = |session: &mut Session, sql: &str| {
-        session
-            .client
-            .batch_execute(sql)
-            .unwrap_or_else(|e| panic!("{sql}: {e:?}"));
+        session.client.batch_execute(sql).unwrap_or_else(|e| panic!("{sql}: {e:?}"));
     };
     batch(&mut session, "create schema r");
     batch(&mut session, REVERSED_TYPE);
@@ -334,10 +300,7 @@ fn ranges_hold_every_row_once_on_a_real_server() {
         }
     }
     assert!(from_histogram.contains(&"skewed") && from_histogram.contains(&"icu"));
-    assert!(
-        !from_histogram.contains(&"composite"),
-        "its first column has a common value"
-    );
+    assert!(!from_histogram.contains(&"composite"), "its first column has a common value");
 
     // By position, with rows of any size; and after rows were added since the size was read.
     for case in KEYED {
@@ -348,32 +311,19 @@ fn ranges_hold_every_row_once_on_a_real_server() {
         assert!(counts.iter().max() <= counts.iter().min().map(|least| least * 2 + 300).as_ref());
     }
     let facts = read_facts(&mut session, "dense");
-    batch(
-        &mut session,
-        "insert into r.dense select i from generate_series(20001, 40000) i",
-    );
+    batch(&mut session, "insert into r.dense select i from generate_series(20001, 40000) i");
     let split = split_table(&mut session, &facts, &limits(ChunkBy::Auto, &facts)).expect("split");
-    assert_eq!(
-        count_rows(&mut session, &facts.name, &split)
-            .iter()
-            .sum::<i64>(),
-        40_000
-    );
+    assert_eq!(count_rows(&mut session, &facts.name, &split).iter().sum::<i64>(), 40_000);
 
     // The histogram is out of date now, and too far from the rows to be used.
     batch(&mut session, "select pg_catalog.pg_stat_force_next_flush()");
     let mut fresh = cluster.connect("postgres");
-    let key = read_key(&mut fresh, &facts.name)
-        .expect("read")
-        .expect("a key");
+    let key = read_key(&mut fresh, &facts.name).expect("read").expect("a key");
     assert_eq!(key.bounds, None);
 
     // No key can be made of these.
     for (table, ddl) in [
-        (
-            "deferrable",
-            "create table r.deferrable (k int primary key deferrable)",
-        ),
+        ("deferrable", "create table r.deferrable (k int primary key deferrable)"),
         ("nullable", "create table r.nullable (k int unique)"),
         (
             "partial",
@@ -408,11 +358,6 @@ fn ranges_hold_every_row_once_on_a_real_server() {
             primary key (b, c))",
     );
     let key = read_key(&mut session, &QualifiedName::new("r", "several")).expect("read");
-    let names: Vec<String> = key
-        .expect("a key")
-        .columns
-        .into_iter()
-        .map(|c| c.name)
-        .collect();
+    let names: Vec<String> = key.expect("a key").columns.into_iter().map(|c| c.name).collect();
     assert_eq!(names, ["b", "c"]);
 }

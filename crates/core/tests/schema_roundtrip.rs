@@ -12,10 +12,7 @@ use pgmig_core::source::catalog;
 use session::Session;
 
 /// A schema with one of everything and hostile names.
-const EVERYTHING: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/../../tests/sql/everything.sql"
-);
+const EVERYTHING: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/sql/everything.sql");
 
 /// How keys and unique constraints are made.
 #[derive(Clone, Copy)]
@@ -28,23 +25,12 @@ enum Keys {
 fn a_replayed_schema_dumps_like_its_source() {
     let cluster = Cluster::start();
     cluster.output_of("psql", "postgres", &["-qc", "create database source"]);
-    cluster.output_of(
-        "psql",
-        "source",
-        &["-qXv", "ON_ERROR_STOP=1", "-f", EVERYTHING],
-    );
+    cluster.output_of("psql", "source", &["-qXv", "ON_ERROR_STOP=1", "-f", EVERYTHING]);
     let items = read_items(&cluster);
     assert_positions_hold(&items);
     let wanted = dump(&cluster, "source");
-    for (target, keys) in [
-        ("direct", Keys::Directly),
-        ("indexed", Keys::OverTheirIndexes),
-    ] {
-        cluster.output_of(
-            "psql",
-            "postgres",
-            &["-qc", &format!("create database {target}")],
-        );
+    for (target, keys) in [("direct", Keys::Directly), ("indexed", Keys::OverTheirIndexes)] {
+        cluster.output_of("psql", "postgres", &["-qc", &format!("create database {target}")]);
         replay(&cluster, target, &items, keys);
         assert_same_lines(&wanted, &dump(&cluster, target));
     }
@@ -62,17 +48,8 @@ fn assert_positions_hold(items: &[Item]) {
     assert!(items.iter().any(|item| item.section == Section::PostData));
     for (position, item) in items.iter().enumerate() {
         for &needed in &item.depends_on {
-            assert!(
-                needed < position,
-                "{} comes before {}",
-                item.object,
-                items[needed].object
-            );
-            assert!(
-                items[needed].section <= item.section,
-                "{} is too early",
-                item.object
-            );
+            assert!(needed < position, "{} comes before {}", item.object, items[needed].object);
+            assert!(items[needed].section <= item.section, "{} is too early", item.object);
         }
     }
 }
@@ -91,11 +68,7 @@ fn replay(cluster: &Cluster, target: &str, items: &[Item], keys: Keys) {
         {
             statements = vec![index.clone(), constraint.clone()];
         }
-        statements.extend(
-            item.attributes
-                .iter()
-                .map(|attribute| attribute.sql.clone()),
-        );
+        statements.extend(item.attributes.iter().map(|attribute| attribute.sql.clone()));
         for sql in statements {
             if let Err(error) = client.batch_execute(&sql) {
                 panic!("{}: {:?} in {sql}", item.object, error.as_db_error());

@@ -1,14 +1,14 @@
 //! The source's side of planning: locks and snapshot first, then the catalog.
 
+use pgmig_core::Result;
 use pgmig_core::error::Error;
 use pgmig_core::model::Catalog;
 use pgmig_core::name::QualifiedName;
 use pgmig_core::plan::select::Selection;
+use pgmig_core::source::CatalogSession;
 use pgmig_core::source::catalog;
 use pgmig_core::source::snapshot::{self, Snapshot, SnapshotSource, SourceTable};
 use pgmig_core::source::wire::Connection;
-use pgmig_core::source::CatalogSession;
-use pgmig_core::Result;
 use pgrx::prelude::*;
 use serde::Deserialize;
 
@@ -138,7 +138,9 @@ pub(super) fn check_not_same(source: &SourceReading, application_name: &str) -> 
     Err(Error::Preflight {
         message: "source and target are the same database".to_owned(),
         detail: None,
-        hint: Some("Connect to the database to be filled and name the other one as source.".to_owned()),
+        hint: Some(
+            "Connect to the database to be filled and name the other one as source.".to_owned(),
+        ),
         sqlstate: "55000",
     })
 }

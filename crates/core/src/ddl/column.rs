@@ -52,10 +52,7 @@ pub(super) fn render_definition(
             sql.push_str(&format!(" compression {compression}"));
         }
         if !column.foreign_options.is_empty() && table.relkind == TableKind::Foreign {
-            sql.push_str(&format!(
-                " options ({})",
-                render_options(&column.foreign_options)
-            ));
+            sql.push_str(&format!(" options ({})", render_options(&column.foreign_options)));
         }
         if let Some(collation) = &column.collation {
             sql.push_str(&format!(" collate {collation}"));
@@ -99,15 +96,8 @@ fn render_not_null(context: &Context, table: &Table, column: &Column) -> Option<
     if context.options.target_major() < NAMED_NOT_NULL {
         return Some(" not null".to_owned());
     }
-    let suffix = if constraint.is_no_inherit {
-        " no inherit"
-    } else {
-        ""
-    };
-    Some(format!(
-        " constraint {} not null{suffix}",
-        quote_ident(&constraint.name)
-    ))
+    let suffix = if constraint.is_no_inherit { " no inherit" } else { "" };
+    Some(format!(" constraint {} not null{suffix}", quote_ident(&constraint.name)))
 }
 
 /// The default or generation expression that belongs into CREATE TABLE.
@@ -146,10 +136,7 @@ pub(super) fn render_actions(context: &Context, table: &Table) -> Vec<String> {
                 alter(action);
             }
             if column.not_null
-                && column
-                    .not_null_constraint
-                    .as_ref()
-                    .is_none_or(|c| c.is_local)
+                && column.not_null_constraint.as_ref().is_none_or(|c| c.is_local)
                 && !parent_columns(context, table, column).any(|parent| parent.not_null)
             {
                 alter("set not null".to_owned());
@@ -185,10 +172,7 @@ fn inherited_default(context: &Context, table: &Table, column: &Column) -> Optio
         })
         .find_map(|parent| parent.default_sql.as_ref());
     let id = ObjectId::new(Class::COLUMN_DEFAULT, column.default_oid);
-    let own = column
-        .default_sql
-        .as_ref()
-        .filter(|_| !context.is_separate(id));
+    let own = column.default_sql.as_ref().filter(|_| !context.is_separate(id));
     match (inherited, own) {
         (inherited, Some(own)) if inherited != Some(own) => Some(format!("set default {own}")),
         (Some(_), None) => Some("drop default".to_owned()),
@@ -199,30 +183,16 @@ fn inherited_default(context: &Context, table: &Table, column: &Column) -> Optio
 /// An item for each default that has to wait for something that needs its table.
 pub(super) fn render_separate_defaults(context: &Context, table: &Table) -> Vec<Item> {
     let mut items = Vec::new();
-    for column in table
-        .columns
-        .iter()
-        .filter(|column| column.generated.is_none())
-    {
+    for column in table.columns.iter().filter(|column| column.generated.is_none()) {
         let id = ObjectId::new(Class::COLUMN_DEFAULT, column.default_oid);
-        let Some(default) = column
-            .default_sql
-            .as_ref()
-            .filter(|_| context.is_separate(id))
-        else {
+        let Some(default) = column.default_sql.as_ref().filter(|_| context.is_separate(id)) else {
             continue;
         };
-        let mut item = Item::in_schema(
-            id,
-            ItemKind::Default,
-            "default of",
-            &table.schema,
-            &table.name,
-        );
+        let mut item =
+            Item::in_schema(id, ItemKind::Default, "default of", &table.schema, &table.name);
         item.object = format!("{}.{}", item.object, column.name);
         item.table_oid = Some(table.oid);
-        item.requires
-            .push(ObjectId::new(Class::RELATION, table.oid));
+        item.requires.push(ObjectId::new(Class::RELATION, table.oid));
         let relation = crate::name::quote_qualified(&table.schema, &table.name);
         let column = quote_ident(&column.name);
         item.create.push(format!(
@@ -265,11 +235,7 @@ pub(super) fn render_storage_options(options: &[String]) -> String {
 /// Options of foreign objects as SQL.
 pub(super) fn render_options(options: &[ForeignOption]) -> String {
     let render = |option: &ForeignOption| {
-        format!(
-            "{} {}",
-            quote_ident(&option.name),
-            quote_literal(&option.value).trim_start()
-        )
+        format!("{} {}", quote_ident(&option.name), quote_literal(&option.value).trim_start())
     };
     options.iter().map(render).collect::<Vec<_>>().join(", ")
 }

@@ -30,10 +30,7 @@ pub(super) fn describe(context: &Context, item: &mut Item, constraint: &Constrai
 /// An item after the data for `constraint`, with nothing in it yet.
 fn start(constraint: &Constraint, kind: ItemKind, table: &Table) -> Item {
     let id = ObjectId::new(Class::CONSTRAINT, constraint.oid);
-    let object = format!(
-        "constraint {} on {}.{}",
-        constraint.name, table.schema, table.name
-    );
+    let object = format!("constraint {} on {}.{}", constraint.name, table.schema, table.name);
     let mut item = Item::new(id, kind, object, &constraint.name).after_data();
     item.schema = Some(table.schema.clone());
     item.table_oid = Some(table.oid);
@@ -54,8 +51,7 @@ fn render_index_constraint(
     let relation = quote_qualified(&table.schema, &table.name);
     let name = quote_ident(&constraint.name);
     let mut item = start(constraint, kind, table);
-    item.provides
-        .push(ObjectId::new(Class::RELATION, index.oid));
+    item.provides.push(ObjectId::new(Class::RELATION, index.oid));
     let add = format!(
         "alter table only {relation} add constraint {name} {}",
         render_with_options(constraint, index)
@@ -89,18 +85,12 @@ fn render_with_options(constraint: &Constraint, index: &Index) -> String {
         key = key.strip_suffix(clause).unwrap_or(key);
     }
     let end = &constraint.definition[key.len()..];
-    format!(
-        "{key} with ({}){end}",
-        render_storage_options(&index.options)
-    )
+    format!("{key} with ({}){end}", render_storage_options(&index.options))
 }
 
 /// Whether the index can be built first and be made the constraint's afterwards.
 fn has_plain_index(table: &Table, constraint: &Constraint, index: &Index) -> bool {
-    let is_key = matches!(
-        constraint.kind,
-        ConstraintKind::Primary | ConstraintKind::Unique
-    );
+    let is_key = matches!(constraint.kind, ConstraintKind::Primary | ConstraintKind::Unique);
     is_key && !constraint.is_temporal && table.relkind == TableKind::Ordinary && index.is_plain
 }
 
@@ -137,11 +127,7 @@ fn render_foreign_key(context: &Context, table: &Table, constraint: &Constraint)
     item.requires = context.attachments_of(constraint.index_oid);
     item.create.push(format!(
         "alter table {}{relation} add constraint {} {}",
-        if table.relkind == TableKind::Partitioned {
-            ""
-        } else {
-            "only "
-        },
+        if table.relkind == TableKind::Partitioned { "" } else { "only " },
         quote_ident(&constraint.name),
         constraint.definition
     ));
@@ -157,8 +143,7 @@ fn render_check(context: &Context, table: &Table, constraint: &Constraint) -> Op
     }
     let relation = quote_qualified(&table.schema, &table.name);
     let mut item = start(constraint, ItemKind::Check, table);
-    item.requires
-        .push(ObjectId::new(Class::RELATION, table.oid));
+    item.requires.push(ObjectId::new(Class::RELATION, table.oid));
     if constraint.is_local {
         item.create.push(format!(
             "alter table {relation} add constraint {} {}",
@@ -166,8 +151,7 @@ fn render_check(context: &Context, table: &Table, constraint: &Constraint) -> Op
             constraint.definition
         ));
     } else {
-        item.requires
-            .extend(parent_checks(context, table, constraint));
+        item.requires.extend(parent_checks(context, table, constraint));
     }
     describe(context, &mut item, constraint, &relation);
     Some(item)

@@ -58,47 +58,25 @@ impl<'a> Context<'a> {
         let mut sequences_by_table: HashMap<u32, Vec<&Sequence>> = HashMap::new();
         for sequence in &catalog.sequences {
             if let Some(table_oid) = sequence.owner_table_oid {
-                sequences_by_table
-                    .entry(table_oid)
-                    .or_default()
-                    .push(sequence);
+                sequences_by_table.entry(table_oid).or_default().push(sequence);
             }
         }
         let mut partition_indexes: HashMap<u32, Vec<u32>> = HashMap::new();
-        for index in catalog
-            .indexes
-            .iter()
-            .filter(|index| index.parent_index != 0)
-        {
-            partition_indexes
-                .entry(index.parent_index)
-                .or_default()
-                .push(index.oid);
+        for index in catalog.indexes.iter().filter(|index| index.parent_index != 0) {
+            partition_indexes.entry(index.parent_index).or_default().push(index.oid);
         }
         Context {
             catalog,
             options,
             separate,
-            tables: catalog
-                .tables
-                .iter()
-                .map(|table| (table.oid, table))
-                .collect(),
+            tables: catalog.tables.iter().map(|table| (table.oid, table)).collect(),
             views: catalog.views.iter().map(|view| (view.oid, view)).collect(),
             constraints_by_table,
             constraints_by_domain,
             sequences_by_table,
-            indexes: catalog
-                .indexes
-                .iter()
-                .map(|index| (index.oid, index))
-                .collect(),
+            indexes: catalog.indexes.iter().map(|index| (index.oid, index)).collect(),
             partition_indexes,
-            schemas: catalog
-                .schemas
-                .iter()
-                .map(|s| (s.name.as_str(), s.oid))
-                .collect(),
+            schemas: catalog.schemas.iter().map(|s| (s.name.as_str(), s.oid)).collect(),
             members: catalog
                 .depends
                 .iter()
@@ -123,37 +101,24 @@ impl<'a> Context<'a> {
 
     /// The constraints of a table, by name.
     pub(super) fn constraints_of(&self, table_oid: u32) -> &[&'a Constraint] {
-        self.constraints_by_table
-            .get(&table_oid)
-            .map_or(&[], Vec::as_slice)
+        self.constraints_by_table.get(&table_oid).map_or(&[], Vec::as_slice)
     }
 
     /// The checks of a domain, by name.
     pub(super) fn constraints_of_domain(&self, type_oid: u32) -> &[&'a Constraint] {
-        self.constraints_by_domain
-            .get(&type_oid)
-            .map_or(&[], Vec::as_slice)
+        self.constraints_by_domain.get(&type_oid).map_or(&[], Vec::as_slice)
     }
 
     /// The sequences that columns of a table own.
     pub(super) fn sequences_of(&self, table_oid: u32) -> &[&'a Sequence] {
-        self.sequences_by_table
-            .get(&table_oid)
-            .map_or(&[], Vec::as_slice)
+        self.sequences_by_table.get(&table_oid).map_or(&[], Vec::as_slice)
     }
 
     /// A table, view or materialized view of the catalog.
     pub(super) fn relation(&self, oid: u32) -> Option<Relation<'a>> {
-        let table = self.tables.get(&oid).map(|t| Relation {
-            schema: &t.schema,
-            name: &t.name,
-        });
-        table.or_else(|| {
-            self.views.get(&oid).map(|v| Relation {
-                schema: &v.schema,
-                name: &v.name,
-            })
-        })
+        let table = self.tables.get(&oid).map(|t| Relation { schema: &t.schema, name: &t.name });
+        table
+            .or_else(|| self.views.get(&oid).map(|v| Relation { schema: &v.schema, name: &v.name }))
     }
 
     /// The schema of an object with privileges, if it is in the catalog.
@@ -198,11 +163,7 @@ impl<'a> Context<'a> {
     /// Adds the comment and labels on an object or column.
     pub(super) fn describe(&self, item: &mut Item, id: ObjectId, noun: &str, identity: &str) {
         let annotations = &self.catalog.annotations;
-        if let Some(text) = annotations
-            .comments
-            .get(&id)
-            .filter(|_| self.options.comments)
-        {
+        if let Some(text) = annotations.comments.get(&id).filter(|_| self.options.comments) {
             item.push_attribute(format!("comment on {noun} {identity} is{}", literal(text)));
         }
         for label in annotations.labels.get(&id).into_iter().flatten() {
@@ -220,9 +181,5 @@ impl<'a> Context<'a> {
 /// A literal with one blank before it, whichever form it takes.
 fn literal(text: &str) -> String {
     let quoted = quote_literal(text);
-    if quoted.starts_with(' ') {
-        quoted
-    } else {
-        format!(" {quoted}")
-    }
+    if quoted.starts_with(' ') { quoted } else { format!(" {quoted}") }
 }

@@ -25,19 +25,14 @@ pub(super) fn render(context: &Context, data_type: &DataType) -> Vec<Item> {
         }
         TypeDefinition::Composite(composite) => {
             item.create.push(render_composite(composite, &identity));
-            item.provides
-                .push(ObjectId::new(Class::RELATION, composite.relation_oid));
+            item.provides.push(ObjectId::new(Class::RELATION, composite.relation_oid));
         }
         TypeDefinition::Range(range) => {
             if range.canonical.is_some() {
                 others.push(render_shell(data_type, &identity, &mut item));
             }
             item.create.push(render_range(range, &identity));
-            item.provides.extend(
-                range
-                    .multirange_oid
-                    .map(|oid| ObjectId::new(Class::TYPE, oid)),
-            );
+            item.provides.extend(range.multirange_oid.map(|oid| ObjectId::new(Class::TYPE, oid)));
         }
         TypeDefinition::Base(base) => {
             others.push(render_shell(data_type, &identity, &mut item));
@@ -62,13 +57,8 @@ pub(super) fn render(context: &Context, data_type: &DataType) -> Vec<Item> {
 fn render_shell(data_type: &DataType, identity: &str, item: &mut Item) -> Item {
     let id = ObjectId::new(Class::SHELL_TYPE, data_type.oid);
     item.requires.push(id);
-    let mut shell = Item::in_schema(
-        id,
-        ItemKind::ShellType,
-        "shell type",
-        &data_type.schema,
-        &data_type.name,
-    );
+    let mut shell =
+        Item::in_schema(id, ItemKind::ShellType, "shell type", &data_type.schema, &data_type.name);
     shell.create.push(format!("create type {identity}"));
     shell
 }
@@ -106,19 +96,9 @@ fn render_domain(
     let mut separate = Vec::new();
     for check in context.constraints_of_domain(data_type.oid) {
         let id = ObjectId::new(Class::CONSTRAINT, check.oid);
-        let constraint = format!(
-            "constraint {} {}",
-            quote_ident(&check.name),
-            check.definition
-        );
+        let constraint = format!("constraint {} {}", quote_ident(&check.name), check.definition);
         if context.is_separate(id) {
-            separate.push(render_domain_check(
-                context,
-                data_type,
-                check,
-                identity,
-                &constraint,
-            ));
+            separate.push(render_domain_check(context, data_type, check, identity, &constraint));
         } else {
             item.provides.push(id);
             item.splittable.push(id);
@@ -137,16 +117,12 @@ fn render_domain_check(
     constraint: &str,
 ) -> Item {
     let id = ObjectId::new(Class::CONSTRAINT, check.oid);
-    let object = format!(
-        "constraint {} on domain {}.{}",
-        check.name, data_type.schema, data_type.name
-    );
+    let object =
+        format!("constraint {} on domain {}.{}", check.name, data_type.schema, data_type.name);
     let mut item = Item::new(id, ItemKind::Check, object, &check.name).after_data();
     item.schema = Some(data_type.schema.clone());
-    item.requires
-        .push(ObjectId::new(Class::TYPE, data_type.oid));
-    item.create
-        .push(format!("alter domain {identity} add {constraint}"));
+    item.requires.push(ObjectId::new(Class::TYPE, data_type.oid));
+    item.create.push(format!("alter domain {identity} add {constraint}"));
     describe_check(context, check, identity, &mut item);
     item
 }
@@ -208,10 +184,7 @@ fn render_range(range: &RangeType, identity: &str) -> String {
 }
 
 fn render_base(base: &BaseType, identity: &str) -> String {
-    let mut parts = vec![
-        format!("input = {}", base.input),
-        format!("output = {}", base.output),
-    ];
+    let mut parts = vec![format!("input = {}", base.input), format!("output = {}", base.output)];
     let default = base.default_value.as_deref().map(literal);
     let fields = [
         ("receive", &base.receive),

@@ -32,11 +32,7 @@ pub(super) fn push_in_tablespace(
     index: &Index,
     statement: String,
 ) {
-    match index
-        .tablespace
-        .as_ref()
-        .filter(|_| context.options.tablespaces)
-    {
+    match index.tablespace.as_ref().filter(|_| context.options.tablespaces) {
         Some(tablespace) => item.create.extend([
             format!("set default_tablespace = {}", quote_ident(tablespace)),
             statement,
@@ -65,12 +61,7 @@ pub(super) fn finish(context: &Context, item: &mut Item, index: &Index, relation
             "alter table only {relation} replica identity using index {name}"
         ));
     }
-    context.describe(
-        item,
-        ObjectId::new(Class::RELATION, index.oid),
-        "index",
-        &identity,
-    );
+    context.describe(item, ObjectId::new(Class::RELATION, index.oid), "index", &identity);
 }
 
 /// Attaching a partition's index to the index of the partitioned table.

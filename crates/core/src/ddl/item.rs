@@ -160,10 +160,7 @@ impl Item {
 
     /// Adds a statement that follows the creation.
     pub(super) fn push_attribute(&mut self, sql: String) {
-        self.attributes.push(Attribute {
-            sql,
-            roles: Vec::new(),
-        });
+        self.attributes.push(Attribute { sql, roles: Vec::new() });
     }
 
     /// Adds the statement that gives the object to its owner.

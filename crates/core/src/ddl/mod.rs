@@ -87,73 +87,18 @@ fn render_parts(
     let context = Context::new(catalog, options, separate);
     let c = &context;
     let mut items = Vec::new();
-    items.extend(
-        catalog
-            .schemas
-            .iter()
-            .map(|schema| namespace::render_schema(c, schema)),
-    );
-    items.extend(
-        catalog
-            .extensions
-            .iter()
-            .map(|e| namespace::render_extension(c, e)),
-    );
-    items.extend(
-        catalog
-            .types
-            .iter()
-            .flat_map(|data_type| data_type::render(c, data_type)),
-    );
-    items.extend(
-        catalog
-            .functions
-            .iter()
-            .map(|function| routine::render(c, function)),
-    );
-    items.extend(
-        catalog
-            .sequences
-            .iter()
-            .flat_map(|sequence| sequence::render(c, sequence)),
-    );
-    items.extend(
-        catalog
-            .tables
-            .iter()
-            .flat_map(|table| table::render(c, table)),
-    );
+    items.extend(catalog.schemas.iter().map(|schema| namespace::render_schema(c, schema)));
+    items.extend(catalog.extensions.iter().map(|e| namespace::render_extension(c, e)));
+    items.extend(catalog.types.iter().flat_map(|data_type| data_type::render(c, data_type)));
+    items.extend(catalog.functions.iter().map(|function| routine::render(c, function)));
+    items.extend(catalog.sequences.iter().flat_map(|sequence| sequence::render(c, sequence)));
+    items.extend(catalog.tables.iter().flat_map(|table| table::render(c, table)));
     items.extend(catalog.views.iter().flat_map(|view| view::render(c, view)));
-    items.extend(
-        catalog
-            .indexes
-            .iter()
-            .flat_map(|index| index::render(c, index)),
-    );
-    items.extend(
-        catalog
-            .constraints
-            .iter()
-            .filter_map(|k| constraint::render(c, k)),
-    );
-    items.extend(
-        catalog
-            .triggers
-            .iter()
-            .filter_map(|t| rewrite::render_trigger(c, t)),
-    );
-    items.extend(
-        catalog
-            .rules
-            .iter()
-            .filter_map(|rule| rewrite::render_rule(c, rule)),
-    );
-    items.extend(
-        catalog
-            .policies
-            .iter()
-            .filter_map(|p| rewrite::render_policy(c, p)),
-    );
+    items.extend(catalog.indexes.iter().flat_map(|index| index::render(c, index)));
+    items.extend(catalog.constraints.iter().filter_map(|k| constraint::render(c, k)));
+    items.extend(catalog.triggers.iter().filter_map(|t| rewrite::render_trigger(c, t)));
+    items.extend(catalog.rules.iter().filter_map(|rule| rewrite::render_rule(c, rule)));
+    items.extend(catalog.policies.iter().filter_map(|p| rewrite::render_policy(c, p)));
     let privileges = privilege::render_all(c, &items);
     items.extend(privileges);
     items

@@ -21,8 +21,7 @@ pub(super) fn render_schema(context: &Context, schema: &Schema) -> Item {
     let mut item = Item::new(id, ItemKind::Schema, object, &schema.name);
     item.schema = Some(schema.name.clone());
     if schema.name == PUBLIC {
-        item.create
-            .push(format!("create schema if not exists {identity}"));
+        item.create.push(format!("create schema if not exists {identity}"));
         annotate_public(context, &mut item, schema, &identity);
     } else {
         item.create.push(format!("create schema {identity}"));

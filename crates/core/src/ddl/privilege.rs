@@ -23,10 +23,8 @@ fn render(acl: &Acl) -> Vec<Attribute> {
     };
     let mut attributes = Vec::new();
     for group in group_by_role(&initial) {
-        let lost: Vec<&Grant> = group
-            .into_iter()
-            .filter(|grant| !acl.grants.contains(grant))
-            .collect();
+        let lost: Vec<&Grant> =
+            group.into_iter().filter(|grant| !acl.grants.contains(grant)).collect();
         attributes.extend(target.state(Verb::Revoke, &lost));
     }
     for group in group_by_role(&acl.grants) {
@@ -49,11 +47,7 @@ pub(super) fn render_all(context: &Context, items: &[Item]) -> Vec<Item> {
     if !context.options.privileges {
         return Vec::new();
     }
-    let made: HashSet<ObjectId> = items
-        .iter()
-        .flat_map(|item| &item.provides)
-        .copied()
-        .collect();
+    let made: HashSet<ObjectId> = items.iter().flat_map(|item| &item.provides).copied().collect();
     let mut privileges = Vec::new();
     for (&id, acls) in &context.catalog.annotations.acls {
         let attributes: Vec<Attribute> = acls
@@ -63,19 +57,15 @@ pub(super) fn render_all(context: &Context, items: &[Item]) -> Vec<Item> {
             .collect();
         if let (Some(acl), false) = (acls.first(), attributes.is_empty()) {
             let object = format!("privileges on {} {}", acl.kind, acl.identity);
-            let own_id = ObjectId {
-                subid: PRIVILEGES,
-                ..id
-            };
+            let own_id = ObjectId { subid: PRIVILEGES, ..id };
             let mut item = Item::new(own_id, ItemKind::Privileges, object, &acl.identity);
             item.section = Section::Finish;
             item.requires.push(id);
-            item.requires
-                .extend(context.schema_oid(acl).map(|oid| ObjectId {
-                    class: Class::SCHEMA,
-                    oid,
-                    subid: PRIVILEGES,
-                }));
+            item.requires.extend(context.schema_oid(acl).map(|oid| ObjectId {
+                class: Class::SCHEMA,
+                oid,
+                subid: PRIVILEGES,
+            }));
             item.attributes = attributes;
             privileges.push(item);
         }
@@ -95,11 +85,7 @@ fn find_initial(acl: &Acl) -> Cow<'_, [Grant]> {
         is_grantable: false,
     };
     let owner = Some(acl.owner.as_str());
-    Cow::Owned(vec![
-        grant(owner, "usage"),
-        grant(owner, "create"),
-        grant(None, "usage"),
-    ])
+    Cow::Owned(vec![grant(owner, "usage"), grant(owner, "create"), grant(None, "usage")])
 }
 
 /// The object whose privileges are stated.
@@ -129,10 +115,7 @@ impl Target<'_> {
                 privileges.push_str(&format!(" ({column})"));
             }
         }
-        let grantee = first
-            .grantee
-            .as_deref()
-            .map_or("public".to_owned(), quote_ident);
+        let grantee = first.grantee.as_deref().map_or("public".to_owned(), quote_ident);
         let on = &self.on;
         let mut sql = match verb {
             Verb::Grant => format!("grant {privileges} on {on} to {grantee}"),
@@ -144,10 +127,7 @@ impl Target<'_> {
         }
         let mut roles: Vec<String> = first.grantee.iter().cloned().collect();
         if first.grantor != self.owner {
-            sql = format!(
-                "set role {}; {sql}; reset role",
-                quote_ident(&first.grantor)
-            );
+            sql = format!("set role {}; {sql}; reset role", quote_ident(&first.grantor));
             roles.push(first.grantor.clone());
         }
         Some(Attribute { sql, roles })

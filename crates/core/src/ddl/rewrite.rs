@@ -20,30 +20,20 @@ pub(super) fn render_trigger(context: &Context, trigger: &Trigger) -> Option<Ite
     let table = relation.quoted();
     let name = quote_ident(&trigger.name);
     let id = ObjectId::new(Class::TRIGGER, trigger.oid);
-    let mut item = start(
-        id,
-        ItemKind::Trigger,
-        "trigger",
-        &trigger.name,
-        relation,
-        trigger.table_oid,
-    );
+    let mut item =
+        start(id, ItemKind::Trigger, "trigger", &trigger.name, relation, trigger.table_oid);
     if trigger.parent_oid == 0 {
         item.create.push(trigger.definition.clone());
     } else {
-        item.requires
-            .push(ObjectId::new(Class::TRIGGER, trigger.parent_oid));
-        item.requires
-            .push(ObjectId::new(Class::INHERITS, trigger.table_oid));
+        item.requires.push(ObjectId::new(Class::TRIGGER, trigger.parent_oid));
+        item.requires.push(ObjectId::new(Class::INHERITS, trigger.table_oid));
     }
     if trigger.enabled != Enabled::Origin || trigger.parent_oid != 0 {
         let verb = enable_verb(trigger.enabled);
-        item.create
-            .push(format!("alter table {table} {verb} trigger {name}"));
+        item.create.push(format!("alter table {table} {verb} trigger {name}"));
     }
     if trigger.constraint_oid != 0 {
-        item.provides
-            .push(ObjectId::new(Class::CONSTRAINT, trigger.constraint_oid));
+        item.provides.push(ObjectId::new(Class::CONSTRAINT, trigger.constraint_oid));
     }
     context.describe(&mut item, id, "trigger", &format!("{name} on {table}"));
     Some(item)
@@ -54,20 +44,11 @@ pub(super) fn render_rule(context: &Context, rule: &Rule) -> Option<Item> {
     let table = relation.quoted();
     let name = quote_ident(&rule.name);
     let id = ObjectId::new(Class::RULE, rule.oid);
-    let mut item = start(
-        id,
-        ItemKind::Rule,
-        "rule",
-        &rule.name,
-        relation,
-        rule.table_oid,
-    );
-    item.create
-        .push(rule.definition.trim_end_matches(';').to_owned());
+    let mut item = start(id, ItemKind::Rule, "rule", &rule.name, relation, rule.table_oid);
+    item.create.push(rule.definition.trim_end_matches(';').to_owned());
     if rule.enabled != Enabled::Origin {
         let verb = enable_verb(rule.enabled);
-        item.create
-            .push(format!("alter table {table} {verb} rule {name}"));
+        item.create.push(format!("alter table {table} {verb} rule {name}"));
     }
     context.describe(&mut item, id, "rule", &format!("{name} on {table}"));
     Some(item)
@@ -88,14 +69,7 @@ pub(super) fn render_policy(context: &Context, policy: &Policy) -> Option<Item> 
     let table = relation.quoted();
     let name = quote_ident(&policy.name);
     let id = ObjectId::new(Class::POLICY, policy.oid);
-    let mut item = start(
-        id,
-        ItemKind::Policy,
-        "policy",
-        &policy.name,
-        relation,
-        policy.table_oid,
-    );
+    let mut item = start(id, ItemKind::Policy, "policy", &policy.name, relation, policy.table_oid);
     let mut sql = format!("create policy {name} on {table}");
     if !policy.is_permissive {
         sql.push_str(" as restrictive");
@@ -108,8 +82,7 @@ pub(super) fn render_policy(context: &Context, policy: &Policy) -> Option<Item> 
     if let Some(check) = &policy.check_sql {
         end.push_str(&format!(" with check ({check})"));
     }
-    item.create
-        .push(format!("{sql} to {}{end}", render_roles(&policy.roles)));
+    item.create.push(format!("{sql} to {}{end}", render_roles(&policy.roles)));
     context.describe(&mut item, id, "policy", &format!("{name} on {table}"));
     Some(item)
 }

@@ -39,9 +39,7 @@ fn render_aggregate(name: &str, aggregate: &Aggregate) -> String {
     };
     let size = |bytes: i64| (bytes != 0).then(|| bytes.to_string());
     let literal = |value: &Option<String>| {
-        value
-            .as_deref()
-            .map(|value| quote_literal(value).trim_start().to_owned())
+        value.as_deref().map(|value| quote_literal(value).trim_start().to_owned())
     };
     let modify = |modify: char| (modify != default_modify).then(|| modify_word(modify).to_owned());
     add("sspace", size(aggregate.state_space));
@@ -80,11 +78,7 @@ fn render_aggregate(name: &str, aggregate: &Aggregate) -> String {
     if aggregate.kind == 'h' {
         parts.push("hypothetical".to_owned());
     }
-    format!(
-        "create aggregate {name}({}) (\n  {}\n)",
-        aggregate.arguments,
-        parts.join(",\n  ")
-    )
+    format!("create aggregate {name}({}) (\n  {}\n)", aggregate.arguments, parts.join(",\n  "))
 }
 
 /// What a final function does to the state.

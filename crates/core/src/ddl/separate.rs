@@ -11,21 +11,11 @@ use crate::model::{Catalog, Class, Constraint, ConstraintKind, ObjectId};
 pub(super) fn find_checks_after_data(catalog: &Catalog) -> HashSet<ObjectId> {
     let mut references: HashMap<ObjectId, Vec<ObjectId>> = HashMap::new();
     for depend in &catalog.depends {
-        references
-            .entry(depend.object.whole())
-            .or_default()
-            .push(depend.reference.whole());
+        references.entry(depend.object.whole()).or_default().push(depend.reference.whole());
     }
-    for check in catalog
-        .constraints
-        .iter()
-        .filter(|check| check.domain_oid != 0)
-    {
+    for check in catalog.constraints.iter().filter(|check| check.domain_oid != 0) {
         let domain = ObjectId::new(Class::TYPE, check.domain_oid);
-        references
-            .entry(domain)
-            .or_default()
-            .push(ObjectId::new(Class::CONSTRAINT, check.oid));
+        references.entry(domain).or_default().push(ObjectId::new(Class::CONSTRAINT, check.oid));
     }
     catalog
         .constraints
@@ -63,18 +53,11 @@ fn runs_statements(
 /// Adds, for each separate check of a table, the same check of its parents and children: a parent's check
 /// is added to the children with it, so one cannot come before the data without the other.
 pub(super) fn include_inherited(catalog: &Catalog, separate: &mut HashSet<ObjectId>) {
-    let parents: HashMap<u32, &[u32]> = catalog
-        .tables
-        .iter()
-        .map(|table| (table.oid, table.parents.as_slice()))
-        .collect();
+    let parents: HashMap<u32, &[u32]> =
+        catalog.tables.iter().map(|table| (table.oid, table.parents.as_slice())).collect();
     let mut by_name: HashMap<(u32, &str), u32> = HashMap::new();
     let mut inherited = Vec::new();
-    for check in catalog
-        .constraints
-        .iter()
-        .filter(|c| c.kind == ConstraintKind::Check)
-    {
+    for check in catalog.constraints.iter().filter(|c| c.kind == ConstraintKind::Check) {
         if check.table_oid != 0 {
             by_name.insert((check.table_oid, &check.name), check.oid);
         }

@@ -12,13 +12,8 @@ pub(super) fn render(context: &Context, sequence: &Sequence) -> Vec<Item> {
     }
     let id = ObjectId::new(Class::RELATION, sequence.oid);
     let identity = quote_qualified(&sequence.schema, &sequence.name);
-    let mut item = Item::in_schema(
-        id,
-        ItemKind::Sequence,
-        "sequence",
-        &sequence.schema,
-        &sequence.name,
-    );
+    let mut item =
+        Item::in_schema(id, ItemKind::Sequence, "sequence", &sequence.schema, &sequence.name);
     let unlogged = match sequence.persistence {
         Persistence::Permanent => "",
         Persistence::Unlogged => "unlogged ",
@@ -37,10 +32,7 @@ pub(super) fn render(context: &Context, sequence: &Sequence) -> Vec<Item> {
 /// The link from a serial column's sequence to the column.
 fn render_owner(context: &Context, sequence: &Sequence, identity: &str) -> Option<Item> {
     let table = context.table(sequence.owner_table_oid?)?;
-    let column = table
-        .columns
-        .iter()
-        .find(|c| Some(c.attnum) == sequence.owner_attnum)?;
+    let column = table.columns.iter().find(|c| Some(c.attnum) == sequence.owner_attnum)?;
     let mut item = Item::in_schema(
         ObjectId::new(Class::SEQUENCE, sequence.oid),
         ItemKind::SequenceOwner,

@@ -24,11 +24,7 @@ pub(super) fn render(context: &Context, table: &Table) -> Vec<Item> {
 
 /// The word for the table in ALTER and COMMENT.
 fn noun(table: &Table) -> &'static str {
-    if table.relkind == TableKind::Foreign {
-        "foreign table"
-    } else {
-        "table"
-    }
+    if table.relkind == TableKind::Foreign { "foreign table" } else { "table" }
 }
 
 fn render_table(context: &Context, table: &Table) -> Item {
@@ -42,15 +38,13 @@ fn render_table(context: &Context, table: &Table) -> Item {
         elements.extend(column::render_definition(context, table, column, sequence));
         note_default(context, &mut item, column);
         if let Some(sequence) = sequence {
-            item.provides
-                .push(ObjectId::new(Class::RELATION, sequence.oid));
+            item.provides.push(ObjectId::new(Class::RELATION, sequence.oid));
         }
     }
     for check in context.constraints_of(table.oid) {
         elements.extend(render_inline_check(context, table, check, &mut item));
     }
-    item.create
-        .push(render_create(context, table, &identity, &elements));
+    item.create.push(render_create(context, table, &identity, &elements));
     let mut actions = column::render_actions(context, table);
     match table.replica_identity {
         ReplicaIdentity::Full => actions.push("replica identity full".to_owned()),
@@ -59,8 +53,7 @@ fn render_table(context: &Context, table: &Table) -> Item {
     }
     if !actions.is_empty() {
         let actions = actions.join(", ");
-        item.create
-            .push(format!("alter {} only {identity} {actions}", noun(table)));
+        item.create.push(format!("alter {} only {identity} {actions}", noun(table)));
     }
     context.annotate(&mut item, id, noun(table), &identity, &table.owner);
     describe_parts(context, table, &identity, &mut item);
@@ -92,13 +85,8 @@ fn render_inline_check(
     }
     item.provides.push(id);
     item.splittable.push(id);
-    (check.is_local || table.is_partition).then(|| {
-        format!(
-            "constraint {} {}",
-            quote_ident(&check.name),
-            check.definition
-        )
-    })
+    (check.is_local || table.is_partition)
+        .then(|| format!("constraint {} {}", quote_ident(&check.name), check.definition))
 }
 
 /// CREATE TABLE.
@@ -134,30 +122,17 @@ fn render_create(context: &Context, table: &Table, identity: &str, elements: &[S
     if let Some(server) = &table.foreign_server {
         sql.push_str(&format!(" server {}", quote_ident(server)));
         if !table.foreign_options.is_empty() {
-            sql.push_str(&format!(
-                " options ({})",
-                render_options(&table.foreign_options)
-            ));
+            sql.push_str(&format!(" options ({})", render_options(&table.foreign_options)));
         }
     }
-    let method = table
-        .access_method
-        .as_deref()
-        .filter(|&am| am != DEFAULT_ACCESS_METHOD);
+    let method = table.access_method.as_deref().filter(|&am| am != DEFAULT_ACCESS_METHOD);
     if let Some(method) = method.filter(|_| context.options.access_methods) {
         sql.push_str(&format!(" using {}", quote_ident(method)));
     }
     if !table.options.is_empty() {
-        sql.push_str(&format!(
-            " with ({})",
-            render_storage_options(&table.options)
-        ));
+        sql.push_str(&format!(" with ({})", render_storage_options(&table.options)));
     }
-    if let Some(tablespace) = table
-        .tablespace
-        .as_ref()
-        .filter(|_| context.options.tablespaces)
-    {
+    if let Some(tablespace) = table.tablespace.as_ref().filter(|_| context.options.tablespaces) {
         sql.push_str(&format!(" tablespace {}", quote_ident(tablespace)));
     }
     sql
@@ -192,10 +167,7 @@ fn describe_parts(context: &Context, table: &Table, identity: &str, item: &mut I
 
 /// Attaching a partition, which takes nothing from its own definition.
 fn render_attachment(context: &Context, table: &Table) -> Option<Item> {
-    let bound = table
-        .partition_bound
-        .as_ref()
-        .filter(|_| table.is_partition)?;
+    let bound = table.partition_bound.as_ref().filter(|_| table.is_partition)?;
     let &parent_oid = table.parents.first()?;
     let parent = context.relation(parent_oid)?;
     let mut item = Item::in_schema(
@@ -206,10 +178,8 @@ fn render_attachment(context: &Context, table: &Table) -> Option<Item> {
         &table.name,
     );
     item.table_oid = Some(table.oid);
-    item.requires = vec![
-        ObjectId::new(Class::RELATION, parent_oid),
-        ObjectId::new(Class::RELATION, table.oid),
-    ];
+    item.requires =
+        vec![ObjectId::new(Class::RELATION, parent_oid), ObjectId::new(Class::RELATION, table.oid)];
     item.create.push(format!(
         "alter table only {} attach partition {} {bound}",
         parent.quoted(),
@@ -239,8 +209,7 @@ fn render_row_security(table: &Table) -> Option<Item> {
     )
     .after_data();
     item.table_oid = Some(table.oid);
-    item.requires
-        .push(ObjectId::new(Class::RELATION, table.oid));
+    item.requires.push(ObjectId::new(Class::RELATION, table.oid));
     item.create.push(format!(
         "alter table {} {}",
         quote_qualified(&table.schema, &table.name),

@@ -27,19 +27,16 @@ fn render_view(context: &Context, view: &View) -> Vec<Item> {
         let mut real = Item::in_schema(rule, ItemKind::ViewBody, "view", &view.schema, &view.name);
         real.table_oid = Some(view.oid);
         real.requires.push(id);
-        real.create
-            .push(render_query(view, &identity, "create or replace view"));
+        real.create.push(render_query(view, &identity, "create or replace view"));
         body = Some(real);
     } else {
         item.provides.push(rule);
         item.splittable.push(rule);
-        item.create
-            .push(render_query(view, &identity, "create view"));
+        item.create.push(render_query(view, &identity, "create view"));
     }
     for column in &view.columns {
         if let Some(default) = &column.default_sql {
-            item.provides
-                .push(ObjectId::new(Class::COLUMN_DEFAULT, column.default_oid));
+            item.provides.push(ObjectId::new(Class::COLUMN_DEFAULT, column.default_oid));
             item.create.push(format!(
                 "alter view {identity} alter column {} set default {default}",
                 quote_ident(&column.name)
@@ -57,10 +54,7 @@ fn render_view(context: &Context, view: &View) -> Vec<Item> {
 fn render_query(view: &View, identity: &str, verb: &str) -> String {
     let mut sql = format!("{verb} {identity}");
     if !view.options.is_empty() {
-        sql.push_str(&format!(
-            " with ({})",
-            render_storage_options(&view.options)
-        ));
+        sql.push_str(&format!(" with ({})", render_storage_options(&view.options)));
     }
     sql.push_str(&format!(" as\n{}", view.definition));
     if let Some(check) = &view.check_option {
@@ -91,43 +85,25 @@ fn render_materialized(context: &Context, view: &View) -> Vec<Item> {
     let id = ObjectId::new(Class::RELATION, view.oid);
     let identity = quote_qualified(&view.schema, &view.name);
     let noun = "materialized view";
-    let mut item = Item::in_schema(
-        id,
-        ItemKind::MaterializedView,
-        noun,
-        &view.schema,
-        &view.name,
-    );
+    let mut item = Item::in_schema(id, ItemKind::MaterializedView, noun, &view.schema, &view.name);
     item.table_oid = Some(view.oid);
-    item.provides
-        .push(ObjectId::new(Class::RULE, view.rule_oid));
+    item.provides.push(ObjectId::new(Class::RULE, view.rule_oid));
     let mut sql = format!("create materialized view {identity}");
-    let method = view
-        .access_method
-        .as_deref()
-        .filter(|&method| method != "heap");
+    let method = view.access_method.as_deref().filter(|&method| method != "heap");
     if let Some(method) = method.filter(|_| context.options.access_methods) {
         sql.push_str(&format!(" using {}", quote_ident(method)));
     }
     if !view.options.is_empty() {
-        sql.push_str(&format!(
-            " with ({})",
-            render_storage_options(&view.options)
-        ));
+        sql.push_str(&format!(" with ({})", render_storage_options(&view.options)));
     }
-    if let Some(tablespace) = view
-        .tablespace
-        .as_ref()
-        .filter(|_| context.options.tablespaces)
-    {
+    if let Some(tablespace) = view.tablespace.as_ref().filter(|_| context.options.tablespaces) {
         sql.push_str(&format!(" tablespace {}", quote_ident(tablespace)));
     }
     sql.push_str(&format!(" as\n{}\nwith no data", view.definition));
     item.create.push(sql);
     let actions = column_actions(view);
     if !actions.is_empty() {
-        item.create
-            .push(format!("alter {noun} {identity} {}", actions.join(", ")));
+        item.create.push(format!("alter {noun} {identity} {}", actions.join(", ")));
     }
     context.annotate(&mut item, id, noun, &identity, &view.owner);
     describe_columns(context, view, &identity, &mut item);
@@ -172,8 +148,7 @@ fn render_refresh(view: &View, identity: &str) -> Item {
     .at_the_end();
     item.table_oid = Some(view.oid);
     item.requires.push(ObjectId::new(Class::RELATION, view.oid));
-    item.create
-        .push(format!("refresh materialized view {identity}"));
+    item.create.push(format!("refresh materialized view {identity}"));
     item
 }
 

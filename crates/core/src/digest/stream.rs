@@ -33,27 +33,14 @@ enum Format {
 impl StreamDigest {
     /// For `format binary`.
     pub fn binary() -> StreamDigest {
-        let parser = BinaryParser {
-            place: BinaryPlace::Header,
-            pending: Vec::new(),
-        };
-        StreamDigest {
-            rows: RowHasher::new(),
-            format: Format::Binary(parser),
-        }
+        let parser = BinaryParser { place: BinaryPlace::Header, pending: Vec::new() };
+        StreamDigest { rows: RowHasher::new(), format: Format::Binary(parser) }
     }
 
     /// For `format text` with this many columns; an empty line is a row both of no column and of one.
     pub fn text(column_count: usize) -> StreamDigest {
-        let parser = TextParser {
-            column_count,
-            columns: 0,
-            place: TextPlace::RowStart,
-        };
-        StreamDigest {
-            rows: RowHasher::new(),
-            format: Format::Text(parser),
-        }
+        let parser = TextParser { column_count, columns: 0, place: TextPlace::RowStart };
+        StreamDigest { rows: RowHasher::new(), format: Format::Text(parser) }
     }
 
     /// Takes the stream's next bytes; an error says that the stream is not what COPY writes.
@@ -70,11 +57,7 @@ impl StreamDigest {
             Format::Binary(parser) => matches!(parser.place, BinaryPlace::End),
             Format::Text(parser) => matches!(parser.place, TextPlace::RowStart),
         };
-        if is_complete {
-            Ok(self.rows.digest())
-        } else {
-            Err(corrupt("it ends within a row"))
-        }
+        if is_complete { Ok(self.rows.digest()) } else { Err(corrupt("it ends within a row")) }
     }
 }
 
@@ -238,10 +221,7 @@ fn parse_header(header: &[u8; HEADER_BYTES]) -> Result<usize> {
     let (signature, numbers) = header.split_at(SIGNATURE.len());
     let (flags, extension) = numbers.split_at(4);
     let number = |bytes: &[u8]| bytes.try_into().map(u32::from_be_bytes).ok();
-    match (
-        number(flags),
-        number(extension).and_then(|length| usize::try_from(length).ok()),
-    ) {
+    match (number(flags), number(extension).and_then(|length| usize::try_from(length).ok())) {
         (Some(flags), Some(length)) if signature == SIGNATURE && flags & CRITICAL_FLAGS == 0 => {
             Ok(length)
         }
@@ -408,9 +388,7 @@ mod tests {
     }
 
     fn digest_in_pieces(mut digest: StreamDigest, stream: &[u8], piece: usize) -> Result<Digest> {
-        stream
-            .chunks(piece)
-            .try_for_each(|piece| digest.feed(piece))?;
+        stream.chunks(piece).try_for_each(|piece| digest.feed(piece))?;
         digest.finish()
     }
 
@@ -437,10 +415,7 @@ mod tests {
         let stream = encode_binary(&[&[Some(b"a"), None], &[]]);
         for length in 0..stream.len() {
             let cut = &stream[..length];
-            assert!(
-                digest_in_pieces(StreamDigest::binary(), cut, 7).is_err(),
-                "{length}"
-            );
+            assert!(digest_in_pieces(StreamDigest::binary(), cut, 7).is_err(), "{length}");
         }
         let longer = [&stream[..], b"x"].concat();
         assert!(digest_in_pieces(StreamDigest::binary(), &longer, longer.len()).is_err());
@@ -468,38 +443,14 @@ mod tests {
         let long = vec![b'x'; INLINE_BYTES + 5];
         let cases: &[(usize, &[u8], &[Row])] = &[
             (0, b"\n\n", &[&[], &[]]),
-            (
-                1,
-                b"\n\\N\n\\\\N\n",
-                &[&[Some(b"")], &[None], &[Some(b"\\N")]],
-            ),
-            (
-                2,
-                b"a\tbc\nab\tc\n",
-                &[&[Some(b"a"), Some(b"bc")], &[Some(b"ab"), Some(b"c")]],
-            ),
-            (
-                2,
-                b"\\N\t\n\t\\N\n",
-                &[&[None, Some(b"")], &[Some(b""), None]],
-            ),
-            (
-                1,
-                b"\\b\\f\\n\\r\\t\\v\\\\\n",
-                &[&[Some(b"\x08\x0c\n\r\t\x0b\\")]],
-            ),
+            (1, b"\n\\N\n\\\\N\n", &[&[Some(b"")], &[None], &[Some(b"\\N")]]),
+            (2, b"a\tbc\nab\tc\n", &[&[Some(b"a"), Some(b"bc")], &[Some(b"ab"), Some(b"c")]]),
+            (2, b"\\N\t\n\t\\N\n", &[&[None, Some(b"")], &[Some(b""), None]]),
+            (1, b"\\b\\f\\n\\r\\t\\v\\\\\n", &[&[Some(b"\x08\x0c\n\r\t\x0b\\")]]),
             (2, b"x\\\\N\t\\\\\\\\\n", &[&[Some(b"x\\N"), Some(b"\\\\")]]),
             (1, b"\\\\.\n", &[&[Some(b"\\.")]]),
-            (
-                1,
-                "\u{e9}\u{20ac}\n".as_bytes(),
-                &[&[Some("\u{e9}\u{20ac}".as_bytes())]],
-            ),
-            (
-                1,
-                &[&long[..], b"\\t\n"].concat(),
-                &[&[Some(&[&long[..], b"\t"].concat())]],
-            ),
+            (1, "\u{e9}\u{20ac}\n".as_bytes(), &[&[Some("\u{e9}\u{20ac}".as_bytes())]]),
+            (1, &[&long[..], b"\\t\n"].concat(), &[&[Some(&[&long[..], b"\t"].concat())]]),
         ];
         for (columns, stream, rows) in cases {
             for piece in [1, 2, 3, 5, 7, stream.len()] {

@@ -75,29 +75,17 @@ pub struct ObjectId {
 impl ObjectId {
     /// The address of a whole object.
     pub const fn new(class: Class, oid: u32) -> Self {
-        ObjectId {
-            class,
-            oid,
-            subid: 0,
-        }
+        ObjectId { class, oid, subid: 0 }
     }
 
     /// The address of a column.
     pub fn column(relation_oid: u32, attnum: i16) -> Self {
-        ObjectId {
-            class: Class::RELATION,
-            oid: relation_oid,
-            subid: i32::from(attnum),
-        }
+        ObjectId { class: Class::RELATION, oid: relation_oid, subid: i32::from(attnum) }
     }
 
     /// The object that this is a part of, or itself.
     pub const fn whole(self) -> Self {
-        ObjectId {
-            class: self.class,
-            oid: self.oid,
-            subid: 0,
-        }
+        ObjectId { class: self.class, oid: self.oid, subid: 0 }
     }
 }
 
@@ -146,16 +134,8 @@ struct DependRow {
 impl From<DependRow> for Depend {
     fn from(row: DependRow) -> Self {
         Depend {
-            object: ObjectId {
-                class: Class(row.c),
-                oid: row.o,
-                subid: row.s,
-            },
-            reference: ObjectId {
-                class: Class(row.rc),
-                oid: row.ro,
-                subid: row.rs,
-            },
+            object: ObjectId { class: Class(row.c), oid: row.o, subid: row.s },
+            reference: ObjectId { class: Class(row.rc), oid: row.ro, subid: row.rs },
             kind: row.k,
         }
     }

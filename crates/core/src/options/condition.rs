@@ -80,9 +80,7 @@ fn dollar_quoted_length(text: &str, before: &str) -> Option<usize> {
     match tag_end {
         Some(end) if is_tag(&text[1..end]) && !before.ends_with(is_name_char) => {
             let tag = &text[..=end];
-            text[end + 1..]
-                .find(tag)
-                .map(|close| end + 1 + close + tag.len())
+            text[end + 1..].find(tag).map(|close| end + 1 + close + tag.len())
         }
         _ => Some(1),
     }

@@ -198,8 +198,7 @@ impl Options {
     /// pg_dump takes them along by default unless only schemas, only some schemas or only some tables
     /// were asked for.
     pub fn copies_large_objects(&self) -> bool {
-        self.large_objects
-            .unwrap_or(!self.schema_only && self.is_whole_database())
+        self.large_objects.unwrap_or(!self.schema_only && self.is_whole_database())
     }
 }
 
@@ -241,10 +240,7 @@ mod tests {
         }));
         assert_eq!(options.tables, ["public.*"]);
         assert_eq!(options.exclude_tables, ["a", "b.c"]);
-        assert_eq!(
-            options.conditions["public.votes"],
-            "created >= '2024-01-01'"
-        );
+        assert_eq!(options.conditions["public.votes"], "created >= '2024-01-01'");
         assert_eq!(options.jobs, Some(4));
         assert_eq!(options.chunk_by, ChunkBy::Ctid);
         assert_eq!(options.foreign_keys, ForeignKeys::NotValid);
@@ -264,10 +260,7 @@ mod tests {
             let options = parse(json);
             let written = options.to_json().expect("canonical JSON");
             assert_eq!(parse(written.clone()), options);
-            assert_eq!(
-                parse(written.clone()).to_json().expect("canonical JSON"),
-                written
-            );
+            assert_eq!(parse(written.clone()).to_json().expect("canonical JSON"), written);
         }
     }
 

@@ -29,10 +29,7 @@ pub(super) fn canonicalize(json: &Value) -> Result<Value> {
     };
     let mut canonical = Map::new();
     for (name, value) in given {
-        let spec = VALID
-            .iter()
-            .find(|spec| spec.name == name)
-            .ok_or_else(|| unknown(name))?;
+        let spec = VALID.iter().find(|spec| spec.name == name).ok_or_else(|| unknown(name))?;
         if !value.is_null() {
             canonical.insert(name.clone(), canonicalize_value(spec, value)?);
         }
@@ -109,20 +106,14 @@ fn canonicalize_interval(
 /// Checks every condition; null ones are left out.
 fn canonicalize_conditions(spec: &OptionSpec, conditions: &Map<String, Value>) -> Result<Value> {
     let mut canonical = Map::new();
-    for (table, condition) in conditions
-        .iter()
-        .filter(|(_, condition)| !condition.is_null())
-    {
+    for (table, condition) in conditions.iter().filter(|(_, condition)| !condition.is_null()) {
         let flaw = match condition {
             Value::String(text) => condition::find_flaw(text),
             _ => Some("it is not a string"),
         };
         if let Some(flaw) = flaw {
             return Err(Error::Option {
-                message: format!(
-                    "invalid condition for \"{table}\" in option \"{}\"",
-                    spec.name
-                ),
+                message: format!("invalid condition for \"{table}\" in option \"{}\"", spec.name),
                 detail: Some(format!("The text cannot be a condition: {flaw}.")),
                 hint: Some("Write a condition as after WHERE, for one table.".to_owned()),
             });
@@ -293,11 +284,7 @@ mod tests {
         assert_eq!(message, "unrecognized option \"job\"");
         assert!(detail.starts_with("Valid options are \"source_schema\", \"target_schema\", "));
         assert_eq!(hint, "Perhaps you meant the option \"jobs\".");
-        assert!(
-            refuse(json!({"Exclude-Table": []}))
-                .2
-                .contains("\"exclude_tables\"")
-        );
+        assert!(refuse(json!({"Exclude-Table": []})).2.contains("\"exclude_tables\""));
         assert_eq!(refuse(json!({"zzz": null})).2, "");
     }
 
@@ -339,27 +326,16 @@ mod tests {
                 "option \"chunk_by\" must be one of \"auto\", \"pk\", \"ctid\", \"none\"",
                 "What was given is the number 1.",
             ),
-            (
-                json!([1]),
-                "options must be a JSON object",
-                "What was given is an array.",
-            ),
+            (json!([1]), "options must be a JSON object", "What was given is an array."),
         ] {
             let (given_message, given_detail, _) = refuse(json);
-            assert_eq!(
-                (given_message.as_str(), given_detail.as_str()),
-                (message, detail)
-            );
+            assert_eq!((given_message.as_str(), given_detail.as_str()), (message, detail));
         }
     }
 
     #[test]
     fn a_value_out_of_range_is_told_the_range() {
-        for json in [
-            json!({"jobs": 0}),
-            json!({"jobs": -1}),
-            json!({"jobs": 1025}),
-        ] {
+        for json in [json!({"jobs": 0}), json!({"jobs": -1}), json!({"jobs": 1025})] {
             let (message, ..) = refuse(json);
             assert!(
                 message.ends_with("is outside the valid range for option \"jobs\" (1 .. 1024)")
@@ -375,48 +351,22 @@ mod tests {
     #[test]
     fn a_misspelt_word_is_told_the_valid_ones() {
         let (message, detail, hint) = refuse(json!({"validation": "checksums"}));
-        assert_eq!(
-            message,
-            "invalid value for option \"validation\": \"checksums\""
-        );
+        assert_eq!(message, "invalid value for option \"validation\": \"checksums\"");
         assert_eq!(detail, "Valid values are \"rows\", \"checksum\", \"none\".");
         assert_eq!(hint, "Perhaps you meant \"checksum\".");
     }
 
     #[test]
     fn values_within_objects_are_checked() {
-        assert!(
-            refuse(json!({"where": {"t": "a) or (b"}}))
-                .1
-                .contains("parenthesis")
-        );
-        assert!(
-            refuse(json!({"where": {"t": 1}}))
-                .1
-                .contains("not a string")
-        );
-        assert!(
-            refuse(json!({"settings": {"role": "x"}}))
-                .0
-                .contains("cannot set \"role\"")
-        );
-        assert!(
-            refuse(json!({"settings": {"jit": []}}))
-                .1
-                .contains("an array")
-        );
+        assert!(refuse(json!({"where": {"t": "a) or (b"}})).1.contains("parenthesis"));
+        assert!(refuse(json!({"where": {"t": 1}})).1.contains("not a string"));
+        assert!(refuse(json!({"settings": {"role": "x"}})).0.contains("cannot set \"role\""));
+        assert!(refuse(json!({"settings": {"jit": []}})).1.contains("an array"));
     }
 
     #[test]
     fn schemas_of_the_system_are_refused_by_name() {
-        for name in [
-            "",
-            "pg_catalog",
-            "information_schema",
-            "pg_x",
-            &"é".repeat(32),
-            "a\0",
-        ] {
+        for name in ["", "pg_catalog", "information_schema", "pg_x", &"é".repeat(32), "a\0"] {
             refuse(json!({"source_schema": name}));
         }
         assert!(canonicalize(&json!({"source_schema": "my_pgmig_x"})).is_ok());

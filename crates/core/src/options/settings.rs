@@ -40,9 +40,7 @@ const ALLOWED_TIMEOUT: &str = "lock_timeout";
 pub(super) fn find_flaw(name: &str) -> Option<String> {
     let is_part = |part: &str| {
         part.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-            && part
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '$'))
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '$'))
     };
     if !name.split('.').all(is_part) {
         return Some("It is not the name of a setting.".to_owned());
@@ -50,9 +48,7 @@ pub(super) fn find_flaw(name: &str) -> Option<String> {
     // Names of settings are case-insensitive.
     let folded = name.to_ascii_lowercase();
     let is_reserved = RESERVED.contains(&folded.as_str())
-        || RESERVED_PREFIXES
-            .iter()
-            .any(|prefix| folded.starts_with(prefix))
+        || RESERVED_PREFIXES.iter().any(|prefix| folded.starts_with(prefix))
         || (folded.ends_with("_timeout") && !folded.contains('.') && folded != ALLOWED_TIMEOUT);
     is_reserved.then(|| "pgmig sets it itself, or its workers' identity hangs on it.".to_owned())
 }
@@ -63,13 +59,9 @@ mod tests {
 
     #[test]
     fn settings_that_tune_are_allowed() {
-        for name in [
-            "maintenance_work_mem",
-            "lock_timeout",
-            "auto_explain.log_timeout",
-            "JIT",
-            "a.b_c",
-        ] {
+        for name in
+            ["maintenance_work_mem", "lock_timeout", "auto_explain.log_timeout", "JIT", "a.b_c"]
+        {
             assert_eq!(find_flaw(name), None, "{name}");
         }
     }

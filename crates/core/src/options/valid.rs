@@ -181,12 +181,7 @@ pub const VALID: &[OptionSpec] = &[
         default: "true",
         meaning: "copy privileges",
     },
-    OptionSpec {
-        name: "comments",
-        kind: Kind::Flag,
-        default: "true",
-        meaning: "copy comments",
-    },
+    OptionSpec { name: "comments", kind: Kind::Flag, default: "true", meaning: "copy comments" },
     OptionSpec {
         name: "security_labels",
         kind: Kind::Flag,
@@ -279,11 +274,7 @@ pub const VALID: &[OptionSpec] = &[
     },
     OptionSpec {
         name: "progress",
-        kind: Kind::Interval(IntervalRange {
-            unit_s: 1,
-            range_s: 1..=DAY_S,
-            has_off: true,
-        }),
+        kind: Kind::Interval(IntervalRange { unit_s: 1, range_s: 1..=DAY_S, has_off: true }),
         default: "\"5s\"",
         meaning: "time between two progress messages, in seconds or with a unit; false: none",
     },
@@ -321,18 +312,14 @@ impl Kind {
             Kind::Flag => "boolean".to_owned(),
             Kind::Count(range) if *range.end() == MAX_ROWS => format!("from {}", range.start()),
             Kind::Count(range) => format!("{} to {}", range.start(), range.end()),
-            Kind::Choice(words) => words
-                .iter()
-                .map(|word| format!("`{word}`"))
-                .collect::<Vec<_>>()
-                .join(", "),
+            Kind::Choice(words) => {
+                words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ")
+            }
             Kind::Name => "name".to_owned(),
             Kind::Patterns => "patterns".to_owned(),
             Kind::Conditions => "object".to_owned(),
             Kind::Settings => "object".to_owned(),
-            Kind::Interval(IntervalRange {
-                range_s, has_off, ..
-            }) => format!(
+            Kind::Interval(IntervalRange { range_s, has_off, .. }) => format!(
                 "{} to {}{}",
                 interval::format(*range_s.start()),
                 interval::format(*range_s.end()),
@@ -344,11 +331,7 @@ impl Kind {
 
 /// The words in double quotes, separated by commas.
 pub(super) fn list_quoted(words: &[&str]) -> String {
-    words
-        .iter()
-        .map(|word| format!("\"{word}\""))
-        .collect::<Vec<_>>()
-        .join(", ")
+    words.iter().map(|word| format!("\"{word}\"")).collect::<Vec<_>>().join(", ")
 }
 
 /// The table of options for the documentation, in Markdown.
@@ -398,9 +381,6 @@ mod tests {
         assert_eq!(table.lines().count(), VALID.len() + 2);
         assert!(table.contains("| `jobs` | 1 to 1024 | – | background workers;"));
         assert!(table.contains("| `progress` | 1s to 1d, or false | `5s` |"));
-        assert!(
-            table.lines().all(|line| line.matches('|').count() == 5),
-            "{table}"
-        );
+        assert!(table.lines().all(|line| line.matches('|').count() == 5), "{table}");
     }
 }

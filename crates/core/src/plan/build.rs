@@ -15,8 +15,8 @@ use super::Note;
 use super::existing::{self, Existing};
 use super::ranges::{Split, combine_conditions};
 use super::task::{
-    CheckTable, Format, Load, LockMode, QualifiedNamePair, RunTable, Statement, StatementMode, Task,
-    TaskKind, TaskLock, Work,
+    CheckTable, Format, Load, LockMode, QualifiedNamePair, RunTable, Statement, StatementMode,
+    Task, TaskKind, TaskLock, Work,
 };
 use crate::ddl::{Attribute, Item, ItemKind, Section};
 use crate::model::{Catalog, ConstraintKind, Persistence, Table, TableKind};
@@ -207,7 +207,13 @@ impl<'a> Builder<'a> {
     }
 
     /// Adds a task and returns its id.
-    fn push(&mut self, kind: TaskKind, object: String, work: Work, depends_on: BTreeSet<i32>) -> i32 {
+    fn push(
+        &mut self,
+        kind: TaskKind,
+        object: String,
+        work: Work,
+        depends_on: BTreeSet<i32>,
+    ) -> i32 {
         let id = self.next_id();
         self.plan.tasks.push(Task {
             id,
@@ -313,7 +319,8 @@ impl<'a> Builder<'a> {
             match missing.first() {
                 None => kept.push(sql.clone()),
                 Some(role) => {
-                    let message = format!("role \"{role}\" does not exist, so this was left out: {sql}");
+                    let message =
+                        format!("role \"{role}\" does not exist, so this was left out: {sql}");
                     self.note(&item.object, message);
                 }
             }
@@ -399,7 +406,8 @@ impl<'a> Builder<'a> {
             let predicate =
                 combine_conditions(range.predicate.as_deref(), table.condition.as_deref());
             let load = new_load(position, table, predicate, range.rows, range.bytes, count == 1);
-            let lock = if load.truncate { LockMode::AccessExclusive } else { LockMode::RowExclusive };
+            let lock =
+                if load.truncate { LockMode::AccessExclusive } else { LockMode::RowExclusive };
             let work = Work::Copy { loads: vec![load] };
             let id = self.push(TaskKind::Copy, object, work, after.into_iter().collect());
             if let Some(task) = self.last() {
@@ -434,7 +442,8 @@ impl<'a> Builder<'a> {
         );
         if let Some(task) = self.last() {
             task.table = (tables.len() == 1).then(|| tables[0].target.clone());
-            task.locks = lock_all(tables.iter().map(|table| &table.target), LockMode::AccessExclusive);
+            task.locks =
+                lock_all(tables.iter().map(|table| &table.target), LockMode::AccessExclusive);
             task.rows = tables.iter().map(|table| table.rows).sum();
             task.bytes = tables.iter().map(|table| table.bytes).sum();
         }
@@ -488,12 +497,8 @@ impl<'a> Builder<'a> {
         let statements = |sqls: &[String]| -> Vec<Statement> {
             sqls.iter().map(|sql| Statement::new(&item.object, sql)).collect()
         };
-        let finishing: Vec<_> = item
-            .using_index
-            .iter()
-            .cloned()
-            .chain(attributes.iter().cloned())
-            .collect();
+        let finishing: Vec<_> =
+            item.using_index.iter().cloned().chain(attributes.iter().cloned()).collect();
         let (kind, mode, sqls) = match &item.index_definition {
             Some(definition) => {
                 // The item's own statement is the one between those that choose a tablespace.
@@ -595,7 +600,8 @@ impl<'a> Builder<'a> {
             }
             let statements = self.statements_of(item);
             let work = Work::Statements { statements };
-            let kind = if item.kind == ItemKind::Index { TaskKind::Index } else { TaskKind::Constraint };
+            let kind =
+                if item.kind == ItemKind::Index { TaskKind::Index } else { TaskKind::Constraint };
             let id = self.push(kind, item.object.clone(), work, needed);
             if let Some(oid) = oid {
                 self.describe_table_task(oid, LockMode::AccessExclusive);
@@ -721,8 +727,7 @@ impl<'a> Builder<'a> {
             [only] => input.items[*only].object.clone(),
             _ => format!("{} foreign keys", positions.len()),
         };
-        let id =
-            self.push(TaskKind::ForeignKey, object, Work::Statements { statements }, needed);
+        let id = self.push(TaskKind::ForeignKey, object, Work::Statements { statements }, needed);
         let names: Vec<_> = oids.iter().filter_map(|oid| self.table_name(*oid)).collect();
         let table = match positions {
             [only] => input.items[*only].table_oid.and_then(|oid| self.table_name(oid)),
@@ -759,9 +764,12 @@ impl<'a> Builder<'a> {
 
     /// Why a foreign key that holds on the source might not hold for the rows copied.
     fn find_doubt(&self, item: &Item) -> Option<String> {
-        let key = self.input.wanted.constraints.iter().find(|key| {
-            key.kind == ConstraintKind::ForeignKey && key.oid == item.id.oid
-        })?;
+        let key = self
+            .input
+            .wanted
+            .constraints
+            .iter()
+            .find(|key| key.kind == ConstraintKind::ForeignKey && key.oid == item.id.oid)?;
         if !key.is_validated || !key.is_enforced {
             return Some("the source has not validated it".to_owned());
         }
@@ -1027,10 +1035,7 @@ fn name_group(first: &QualifiedName, count: usize) -> String {
     }
 }
 
-fn lock_all<'t>(
-    tables: impl Iterator<Item = &'t QualifiedName>,
-    mode: LockMode,
-) -> Vec<TaskLock> {
+fn lock_all<'t>(tables: impl Iterator<Item = &'t QualifiedName>, mode: LockMode) -> Vec<TaskLock> {
     tables.map(|table| TaskLock { table: table.clone(), mode }).collect()
 }
 

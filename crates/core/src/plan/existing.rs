@@ -8,12 +8,12 @@
 use std::collections::{HashMap, HashSet};
 
 use super::Note;
+use crate::Result;
 use crate::ddl::{Item, ItemKind};
 use crate::error::Error;
 use crate::model::{Catalog, Class, Column, ConstraintKind, Table, TableKind};
 use crate::name::{QualifiedName, quote_ident, quote_qualified};
 use crate::options::Options;
-use crate::Result;
 
 /// Tables or columns that an error lists at most.
 const MAX_NAMED: usize = 20;
@@ -202,13 +202,15 @@ fn find_misfits(wanted: &[Column], target: &[Column]) -> Vec<String> {
                 "column \"{name}\" has type {} on the source and {} on the target",
                 column.type_sql, other.type_sql
             )),
-            Some(other) if other.generated.is_some() != column.generated.is_some() => misfits
-                .push(format!("column \"{name}\" is a generated column on one side only")),
+            Some(other) if other.generated.is_some() != column.generated.is_some() => {
+                misfits.push(format!("column \"{name}\" is a generated column on one side only"))
+            }
             Some(_) => {}
         }
     }
     for column in target {
-        let is_needed = column.not_null && column.default_sql.is_none() && column.identity.is_none();
+        let is_needed =
+            column.not_null && column.default_sql.is_none() && column.identity.is_none();
         if is_needed && !wanted.iter().any(|other| other.name == column.name) {
             misfits.push(format!(
                 "column \"{}\" is not null on the target and does not exist on the source",
@@ -277,7 +279,9 @@ fn pinned_objects(target: &Catalog) -> HashSet<(Class, u32)> {
         .depends
         .iter()
         .filter(|depend| depend.reference.class == Class::CONSTRAINT)
-        .filter(|depend| depend.object.class == Class::RULE || depend.object.class == Class::FUNCTION)
+        .filter(|depend| {
+            depend.object.class == Class::RULE || depend.object.class == Class::FUNCTION
+        })
         .map(|depend| (Class::CONSTRAINT, depend.reference.oid))
         .collect()
 }
@@ -328,11 +332,7 @@ fn kept_identities(sides: &Sides<'_>) -> HashSet<(ItemKind, String)> {
 }
 
 /// Finds the wanted items that the target has and that were not dropped to be built again.
-fn find_present(
-    sides: &Sides<'_>,
-    dropped: &HashSet<(ItemKind, String)>,
-    existing: &mut Existing,
-) {
+fn find_present(sides: &Sides<'_>, dropped: &HashSet<(ItemKind, String)>, existing: &mut Existing) {
     let on_target: HashMap<_, _> =
         sides.target_items.iter().map(|item| ((item.kind, item.object.as_str()), item)).collect();
     for (position, item) in sides.wanted_items.iter().enumerate() {
@@ -372,7 +372,8 @@ fn drop_tables(
     }
     let mut gone: HashSet<(ItemKind, String)> = HashSet::new();
     for item in views {
-        let noun = if item.kind == ItemKind::MaterializedView { "materialized view" } else { "view" };
+        let noun =
+            if item.kind == ItemKind::MaterializedView { "materialized view" } else { "view" };
         let schema = item.schema.as_deref().unwrap_or_default();
         existing.drops.push(Drop {
             object: item.object.clone(),
@@ -436,8 +437,7 @@ fn owned_sequences(target: &Catalog, going: &HashSet<u32>) -> HashSet<u32> {
             && depend.reference.subid != 0
             && going.contains(&depend.reference.oid)
     };
-    let sequences: HashSet<u32> =
-        target.sequences.iter().map(|sequence| sequence.oid).collect();
+    let sequences: HashSet<u32> = target.sequences.iter().map(|sequence| sequence.oid).collect();
     target
         .depends
         .iter()

@@ -76,11 +76,7 @@ impl<'a> Formats<'a> {
         target: &TargetFormats,
     ) -> Formats<'a> {
         let types: HashMap<u32, &TypeInfo> = source_types.iter().map(|t| (t.oid, t)).collect();
-        let examiner = Examiner {
-            types: &types,
-            source_version,
-            target,
-        };
+        let examiner = Examiner { types: &types, source_version, target };
         let flaws = source_types
             .iter()
             .filter_map(|own| Some((own.oid, examiner.find_flaw(own.oid, &mut HashSet::new())?)))
@@ -91,17 +87,12 @@ impl<'a> Formats<'a> {
     /// The format for a table of these columns, given by name and type.
     pub fn choose<'c>(&self, columns: impl IntoIterator<Item = (&'c str, u32)>) -> Format {
         for (name, type_oid) in columns {
-            let flaw = match (
-                self.types.contains_key(&type_oid),
-                self.flaws.get(&type_oid),
-            ) {
+            let flaw = match (self.types.contains_key(&type_oid), self.flaws.get(&type_oid)) {
                 (true, None) => continue,
                 (true, Some(flaw)) => flaw.as_str(),
                 (false, _) => "nothing is known of its type",
             };
-            return Format::Text {
-                reason: format!("column \"{name}\": {flaw}"),
-            };
+            return Format::Text { reason: format!("column \"{name}\": {flaw}") };
         }
         Format::Binary
     }
@@ -123,9 +114,7 @@ impl Examiner<'_> {
             return None;
         }
         let Some(own) = self.types.get(&oid) else {
-            return Some(format!(
-                "nothing is known of the type with OID {oid} within its type"
-            ));
+            return Some(format!("nothing is known of the type with OID {oid} within its type"));
         };
         if !own.has_send || !own.has_receive {
             return Some(format!("type {} has no binary form", display(own)));
@@ -155,9 +144,7 @@ impl Examiner<'_> {
         let name = own.name.as_str();
         let has_infinity = |version| version >= INFINITE_INTERVAL_VERSION;
         if OID_ALIASES.contains(&name) {
-            Some(format!(
-                "the binary form of type {name} is an OID of the source"
-            ))
+            Some(format!("the binary form of type {name} is an OID of the source"))
         } else if NEVER_RECEIVED.contains(&name) || !self.target.binary_types.contains(name) {
             Some(format!("the target cannot read type {name} in binary"))
         } else if name == "interval"
@@ -173,11 +160,7 @@ impl Examiner<'_> {
     /// Whether the target has another version of the extension that a type belongs to.
     fn find_extension_flaw(&self, own: &TypeInfo) -> Option<String> {
         let extension = own.extension.as_ref()?;
-        let here = self
-            .target
-            .extension_versions
-            .get(extension)
-            .map(String::as_str);
+        let here = self.target.extension_versions.get(extension).map(String::as_str);
         let there = own.extension_version.as_deref();
         (here.is_none() || here != there).then(|| {
             format!(
@@ -227,34 +210,20 @@ mod tests {
     /// A user's type.
     fn user(oid: u32, name: &str, typtype: TypeKind) -> TypeInfo {
         let schema = "s".to_owned();
-        TypeInfo {
-            schema,
-            typtype,
-            is_builtin: false,
-            ..builtin(oid, name)
-        }
+        TypeInfo { schema, typtype, is_builtin: false, ..builtin(oid, name) }
     }
 
     fn array(oid: u32, element_oid: u32) -> TypeInfo {
-        TypeInfo {
-            element_oid,
-            ..user(oid, "_array", TypeKind::Base)
-        }
+        TypeInfo { element_oid, ..user(oid, "_array", TypeKind::Base) }
     }
 
     fn domain(oid: u32, base_oid: u32) -> TypeInfo {
-        TypeInfo {
-            base_oid,
-            ..user(oid, "domain", TypeKind::Domain)
-        }
+        TypeInfo { base_oid, ..user(oid, "domain", TypeKind::Domain) }
     }
 
     fn composite(oid: u32, attribute_oids: &[u32]) -> TypeInfo {
         let attribute_oids = attribute_oids.to_vec();
-        TypeInfo {
-            attribute_oids,
-            ..user(oid, "composite", TypeKind::Composite)
-        }
+        TypeInfo { attribute_oids, ..user(oid, "composite", TypeKind::Composite) }
     }
 
     fn extension(oid: u32, name: &str, version: &str) -> TypeInfo {
@@ -266,16 +235,7 @@ mod tests {
     }
 
     fn target() -> TargetFormats {
-        let names = [
-            "int4",
-            "text",
-            "oid",
-            "interval",
-            "regclass",
-            "pg_node_tree",
-            "money",
-            "xml",
-        ];
+        let names = ["int4", "text", "oid", "interval", "regclass", "pg_node_tree", "money", "xml"];
         TargetFormats {
             version_num: 150_000,
             binary_types: names.iter().map(|name| (*name).to_owned()).collect(),
@@ -296,15 +256,8 @@ mod tests {
         for name in ["int4", "text", "oid", "money", "xml", "interval"] {
             assert_eq!(reason(&[builtin(23, name)], 23), "", "{name}");
         }
-        let aclitem = TypeInfo {
-            has_send: false,
-            has_receive: false,
-            ..builtin(1033, "aclitem")
-        };
-        assert_eq!(
-            reason(&[aclitem], 1033),
-            "column \"c\": type aclitem has no binary form"
-        );
+        let aclitem = TypeInfo { has_send: false, has_receive: false, ..builtin(1033, "aclitem") };
+        assert_eq!(reason(&[aclitem], 1033), "column \"c\": type aclitem has no binary form");
         assert!(reason(&[builtin(9, "newer")], 9).ends_with("cannot read type newer in binary"));
         assert!(reason(&[builtin(194, "pg_node_tree")], 194).contains("cannot read"));
     }
@@ -335,14 +288,8 @@ mod tests {
             domain(20_003, 20_002),
             domain(20_004, 20_003),
             composite(20_005, &[23, 20_004]),
-            TypeInfo {
-                subtype_oid: 20_005,
-                ..user(20_006, "range", TypeKind::Range)
-            },
-            TypeInfo {
-                subtype_oid: 20_005,
-                ..user(20_007, "multi", TypeKind::Multirange)
-            },
+            TypeInfo { subtype_oid: 20_005, ..user(20_006, "range", TypeKind::Range) },
+            TypeInfo { subtype_oid: 20_005, ..user(20_007, "multi", TypeKind::Multirange) },
             user(20_008, "own_base", TypeKind::Base),
         ];
         for own in &types {
@@ -372,10 +319,7 @@ mod tests {
             "column \"c\": type \"s.b\" belongs to extension \"ext\", whose version is 1.0 on the \
              source and 1.1 on the target"
         );
-        let other = TypeInfo {
-            extension: Some("x".to_owned()),
-            ..extension(20_003, "c", "1.0")
-        };
+        let other = TypeInfo { extension: Some("x".to_owned()), ..extension(20_003, "c", "1.0") };
         assert!(reason(&[other], 20_003).ends_with("and unknown on the target"));
     }
 
@@ -383,10 +327,7 @@ mod tests {
     fn infinite_intervals_do_not_slip_into_older_servers() {
         let types = [builtin(1186, "interval"), array(20_001, 1186)];
         let choose = |source, version_num| {
-            let target = TargetFormats {
-                version_num,
-                ..target()
-            };
+            let target = TargetFormats { version_num, ..target() };
             Formats::new(&types, source, &target).choose([("c", 20_001)])
         };
         assert!(matches!(choose(170_000, 160_000), Format::Text { .. }));

@@ -140,7 +140,7 @@ pub fn conflicts(a: LockMode, b: LockMode) -> bool {
 }
 
 /// What a task costs, in about the bytes that a copy could have moved meanwhile.
-fn estimate_cost(task: &Task) -> u64 {
+pub fn estimate_cost(task: &Task) -> u64 {
     /// Any task costs a dispatch and a commit.
     const BASE: u64 = 64 << 10;
     /// What a row costs beyond its bytes: forming, comparing, sorting.
@@ -190,11 +190,7 @@ impl Graph {
                 graph.nodes[before].dependents.push(index);
                 missing += usize::from(graph.nodes[before].state != State::Ended(Outcome::Done));
             }
-            let state = if is_done {
-                State::Ended(Outcome::Done)
-            } else {
-                State::Waiting
-            };
+            let state = if is_done { State::Ended(Outcome::Done) } else { State::Waiting };
             graph.open_count += usize::from(!is_done);
             graph.nodes.push(Node {
                 id: task.id,
@@ -206,10 +202,7 @@ impl Graph {
                 followed_from: None,
             });
             if graph.index_by_id.insert(task.id, index).is_some() {
-                return Err(Error::Internal(format!(
-                    "task {} is in the plan twice",
-                    task.id
-                )));
+                return Err(Error::Internal(format!("task {} is in the plan twice", task.id)));
             }
         }
         graph.add_up_priorities();
@@ -318,17 +311,9 @@ impl Graph {
         task: &Task,
         index_by_table: &mut HashMap<QualifiedName, usize>,
     ) -> Vec<(usize, Want)> {
-        let place = (task.kind == TaskKind::Copy)
-            .then_some(task.table.as_ref())
-            .flatten();
-        let locks = task
-            .locks
-            .iter()
-            .map(|lock| (&lock.table, Want::Lock(lock.mode)));
-        let wants = place
-            .map(|table| (table, Want::Copy))
-            .into_iter()
-            .chain(locks);
+        let place = (task.kind == TaskKind::Copy).then_some(task.table.as_ref()).flatten();
+        let locks = task.locks.iter().map(|lock| (&lock.table, Want::Lock(lock.mode)));
+        let wants = place.map(|table| (table, Want::Copy)).into_iter().chain(locks);
         wants
             .map(|(table, want)| {
                 let known = index_by_table.get(table).copied();
@@ -347,10 +332,7 @@ impl Graph {
         // Dependents come later in the plan, so backwards all of them are known.
         for index in (0..self.nodes.len()).rev() {
             let dependents = self.nodes[index].dependents.iter();
-            let behind = dependents
-                .map(|later| self.nodes[*later].priority)
-                .max()
-                .unwrap_or(0);
+            let behind = dependents.map(|later| self.nodes[*later].priority).max().unwrap_or(0);
             let node = &mut self.nodes[index];
             node.priority = node.priority.saturating_add(behind);
         }
@@ -386,9 +368,7 @@ impl Graph {
     fn release(&mut self, id: TaskId) -> Result<usize> {
         let index = self.index_by_id.get(&id).copied();
         let Some(index) = index.filter(|index| self.nodes[*index].state == State::Running) else {
-            return Err(Error::Internal(format!(
-                "task {id} has ended but was not running"
-            )));
+            return Err(Error::Internal(format!("task {id} has ended but was not running")));
         };
         self.running_count -= 1;
         for i in 0..self.nodes[index].wants.len() {

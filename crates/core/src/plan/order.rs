@@ -44,11 +44,7 @@ pub fn sort(mut items: Vec<Item>, depends: &[Depend]) -> Vec<Item> {
 pub(crate) fn find_splits(items: &[Item], depends: &[Depend]) -> Vec<ObjectId> {
     let graph = Graph::new(items, depends);
     let splits = graph.find_cycle_splits(items);
-    if splits.is_empty() {
-        graph.find_section_splits(items)
-    } else {
-        splits
-    }
+    if splits.is_empty() { graph.find_section_splits(items) } else { splits }
 }
 
 /// That an item needs another, on behalf of one of the addresses that it provides.
@@ -73,10 +69,7 @@ impl Graph {
             }
         }
         for (index, item) in items.iter().enumerate() {
-            let schema = item
-                .schema
-                .as_deref()
-                .and_then(|schema| schemas.get(schema));
+            let schema = item.schema.as_deref().and_then(|schema| schemas.get(schema));
             let required = item.requires.iter().flat_map(|&id| providers.resolve(id));
             for to in required.chain(schema.copied()).filter(|&to| to != index) {
                 edges[index].push(Edge { to, part: item.id });
@@ -89,11 +82,7 @@ impl Graph {
             if is_owned_sequence(&items[index], depend) {
                 continue;
             }
-            for to in providers
-                .resolve_for(depend)
-                .into_iter()
-                .filter(|&to| to != index)
-            {
+            for to in providers.resolve_for(depend).into_iter().filter(|&to| to != index) {
                 edges[index].push(Edge { to, part });
             }
         }
@@ -223,21 +212,14 @@ impl Graph {
             }
             for edge in &self.edges[index] {
                 if components[edge.to] == component && item.splittable.contains(&edge.part) {
-                    let group = if edge.part.class == Class::RULE {
-                        &mut bodies
-                    } else {
-                        &mut values
-                    };
+                    let group =
+                        if edge.part.class == Class::RULE { &mut bodies } else { &mut values };
                     group.entry(component).or_default().push(edge.part);
                 }
             }
         }
         bodies.retain(|component, _| !values.contains_key(component));
-        values
-            .into_values()
-            .chain(bodies.into_values())
-            .flatten()
-            .collect()
+        values.into_values().chain(bodies.into_values()).flatten().collect()
     }
 
     /// What drags tables behind the data: their defaults and checks, and the views whose row types they
@@ -313,14 +295,7 @@ impl Graph {
 
 /// What decides between items that do not need each other.
 fn rank(item: &Item) -> (Section, ItemKind, Option<&str>, &str, &str, ObjectId) {
-    (
-        item.section,
-        item.kind,
-        item.schema.as_deref(),
-        &item.name,
-        &item.object,
-        item.id,
-    )
+    (item.section, item.kind, item.schema.as_deref(), &item.name, &item.object, item.id)
 }
 
 /// Whether a dependency is that of a sequence on the column that owns it, which comes later.
@@ -348,25 +323,16 @@ impl Providers {
                 by_id.insert(id, index);
             }
         }
-        let mut providers = Providers {
-            by_id,
-            references: HashMap::new(),
-            support: HashSet::new(),
-        };
+        let mut providers =
+            Providers { by_id, references: HashMap::new(), support: HashSet::new() };
         for depend in depends {
             let (object, reference) = (depend.object, depend.reference);
             if providers.find(object).is_none() {
-                providers
-                    .references
-                    .entry(object.whole())
-                    .or_default()
-                    .push(reference);
+                providers.references.entry(object.whole()).or_default().push(reference);
             }
             if object.class == Class::TYPE
                 && reference.class == Class::FUNCTION
-                && providers
-                    .by_id
-                    .contains_key(&ObjectId::new(Class::SHELL_TYPE, object.oid))
+                && providers.by_id.contains_key(&ObjectId::new(Class::SHELL_TYPE, object.oid))
             {
                 providers.support.insert((object.oid, reference.oid));
             }

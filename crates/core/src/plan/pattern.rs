@@ -26,10 +26,7 @@ enum Token {
     Char(char),
     AnyChar,
     AnyChars,
-    Class {
-        is_negated: bool,
-        ranges: Vec<(char, char)>,
-    },
+    Class { is_negated: bool, ranges: Vec<(char, char)> },
 }
 
 impl Pattern {
@@ -39,11 +36,7 @@ impl Pattern {
         let name = parts.pop().ok_or("it is empty")?;
         let schema = parts.pop();
         match parts.is_empty() {
-            true => Ok(Pattern {
-                text: text.to_owned(),
-                schema,
-                name,
-            }),
+            true => Ok(Pattern { text: text.to_owned(), schema, name }),
             false => Err("it has more than two parts; names with dots need double quotes"),
         }
     }
@@ -53,11 +46,7 @@ impl Pattern {
         let mut parts = parse_parts(text)?;
         let name = parts.pop().ok_or("it is empty")?;
         match parts.is_empty() {
-            true => Ok(Pattern {
-                text: text.to_owned(),
-                schema: None,
-                name,
-            }),
+            true => Ok(Pattern { text: text.to_owned(), schema: None, name }),
             false => Err("it has more than one part; names with dots need double quotes"),
         }
     }
@@ -151,10 +140,7 @@ impl Token {
             Token::Char(own) => *own == c,
             Token::AnyChar | Token::AnyChars => true,
             Token::Class { is_negated, ranges } => {
-                ranges
-                    .iter()
-                    .any(|(first, last)| (*first..=*last).contains(&c))
-                    != *is_negated
+                ranges.iter().any(|(first, last)| (*first..=*last).contains(&c)) != *is_negated
             }
         }
     }
@@ -199,9 +185,7 @@ mod tests {
 
     /// Whether a pattern for relations matches `schema` and `name`.
     fn matches(pattern: &str, schema: &str, name: &str) -> bool {
-        Pattern::parse_relation(pattern)
-            .expect("a valid pattern")
-            .matches_relation(schema, name)
+        Pattern::parse_relation(pattern).expect("a valid pattern").matches_relation(schema, name)
     }
 
     #[test]
@@ -257,9 +241,7 @@ mod tests {
 
     #[test]
     fn malformed_patterns_are_refused() {
-        for text in [
-            "", ".", "a.", ".a", "a..b", "a.b.c", "\"a", "[a", "[", "[z-a]", "\"\"",
-        ] {
+        for text in ["", ".", "a.", ".a", "a..b", "a.b.c", "\"a", "[a", "[", "[z-a]", "\"\""] {
             assert!(Pattern::parse_relation(text).is_err(), "{text}");
         }
         assert!(Pattern::parse_schema("a.b").is_err());

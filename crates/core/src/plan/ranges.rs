@@ -197,9 +197,7 @@ pub fn needs_key(table: &TableFacts, limits: &Limits) -> bool {
 /// key. Without them a key is as good if the rows lie in its order; if they do not, every range would
 /// fetch pages at random, and a single scan of the whole table is cheaper.
 pub fn choose_method(table: &TableFacts, key: Option<&RangeKey>, limits: &Limits) -> Method {
-    let whole = |reason| Method::Whole {
-        reason: Some(reason),
-    };
+    let whole = |reason| Method::Whole { reason: Some(reason) };
     let is_in_order = |key: &RangeKey| key.correlation.is_some_and(|c| c.abs() >= MIN_CORRELATION);
     let allows_ctid = allows_ctid(table, limits);
     match (limits.chunk_by, key) {
@@ -222,10 +220,7 @@ pub fn limit_key_ranges(count: i64) -> i64 {
 
 /// A table in one range.
 pub fn keep_whole(table: &TableFacts, reason: Option<&'static str>) -> Split {
-    Split {
-        method: Method::Whole { reason },
-        ranges: share_out(table, vec![None]),
-    }
+    Split { method: Method::Whole { reason }, ranges: share_out(table, vec![None]) }
 }
 
 /// Cuts a table by its pages into `count` ranges, or as many as it has pages.
@@ -243,10 +238,7 @@ pub fn cut_by_ctid(table: &TableFacts, count: i64) -> Split {
             join_conditions(lower, upper)
         })
         .collect();
-    Split {
-        method: Method::Ctid,
-        ranges: share_out(table, predicates),
-    }
+    Split { method: Method::Ctid, ranges: share_out(table, predicates) }
 }
 
 /// Cuts a table at boundaries, in the order of the key.
@@ -259,16 +251,11 @@ pub fn cut_by_key(table: &TableFacts, key: &RangeKey, mut boundaries: Vec<Vec<St
         .map(|i| {
             let lower = i.checked_sub(1).and_then(|below| boundaries.get(below));
             let lower = lower.map(|values| compare(&key.columns, Side::From, values));
-            let upper = boundaries
-                .get(i)
-                .map(|values| compare(&key.columns, Side::Below, values));
+            let upper = boundaries.get(i).map(|values| compare(&key.columns, Side::Below, values));
             join_conditions(lower, upper)
         })
         .collect();
-    Split {
-        method: Method::Key,
-        ranges: share_out(table, predicates),
-    }
+    Split { method: Method::Key, ranges: share_out(table, predicates) }
 }
 
 /// Chooses `count - 1` boundaries among the bounds of equal buckets; None if the buckets are too few
@@ -279,11 +266,7 @@ pub fn choose_bounds(bounds: &[String], count: i64) -> Option<Vec<Vec<String>>> 
     if count == 0 || buckets < 2 * count {
         return None;
     }
-    Some(
-        (1..count)
-            .map(|i| vec![bounds[i * buckets / count].clone()])
-            .collect(),
-    )
+    Some((1..count).map(|i| vec![bounds[i * buckets / count].clone()]).collect())
 }
 
 /// The columns of a key that boundaries can be made of: all, or the first one where operators are not
@@ -316,32 +299,17 @@ enum Side {
 /// The condition that a row's key lies on one side of a boundary.
 fn compare(columns: &[KeyColumn], side: Side, values: &[String]) -> String {
     let columns = &columns[..values.len().min(columns.len())];
-    let names: Vec<String> = columns
-        .iter()
-        .map(|column| quote_ident(&column.name))
-        .collect();
-    let literals: Vec<String> = columns
-        .iter()
-        .zip(values)
-        .map(|(column, value)| column.literal(value))
-        .collect();
+    let names: Vec<String> = columns.iter().map(|column| quote_ident(&column.name)).collect();
+    let literals: Vec<String> =
+        columns.iter().zip(values).map(|(column, value)| column.literal(value)).collect();
     match columns {
-        [column] => format!(
-            "{} {} {}",
-            names.concat(),
-            column.operator(side),
-            literals.concat()
-        ),
+        [column] => format!("{} {} {}", names.concat(), column.operator(side), literals.concat()),
         _ => {
             let operator = match side {
                 Side::Below => "<",
                 Side::From => ">=",
             };
-            format!(
-                "({}) {operator} ({})",
-                names.join(", "),
-                literals.join(", ")
-            )
+            format!("({}) {operator} ({})", names.join(", "), literals.join(", "))
         }
     }
 }

@@ -47,11 +47,7 @@ impl Selection {
             tables: parse_relations("tables", &options.tables)?,
             exclude_tables: parse_relations("exclude_tables", &options.exclude_tables)?,
             exclude_table_data: parse_relations("exclude_table_data", &options.exclude_table_data)?,
-            given_conditions: options
-                .conditions
-                .iter()
-                .map(parse_where)
-                .collect::<Result<_>>()?,
+            given_conditions: options.conditions.iter().map(parse_where).collect::<Result<_>>()?,
             conditions: BTreeMap::new(),
         })
     }
@@ -94,11 +90,7 @@ impl Selection {
     /// # Errors
     /// `Error::Option` if a pattern fits nothing, or a condition not exactly one table that is copied.
     pub fn resolve(&mut self, schemas: &[&str], tables: &[QualifiedName]) -> Result<()> {
-        if let Some(name) = self
-            .source_schema
-            .as_ref()
-            .filter(|s| !schemas.contains(&s.as_str()))
-        {
+        if let Some(name) = self.source_schema.as_ref().filter(|s| !schemas.contains(&s.as_str())) {
             return Err(Error::Option {
                 message: format!("schema \"{name}\" does not exist on the source"),
                 detail: None,
@@ -111,11 +103,7 @@ impl Selection {
         }
         for (pattern, condition) in &self.given_conditions {
             let table = self.find_conditioned(pattern, tables)?;
-            if self
-                .conditions
-                .insert(table.clone(), condition.clone())
-                .is_some()
-            {
+            if self.conditions.insert(table.clone(), condition.clone()).is_some() {
                 return Err(Error::Option {
                     message: format!("option \"where\" has two conditions for table \"{table}\""),
                     detail: None,
@@ -136,21 +124,13 @@ impl Selection {
         tables: &[QualifiedName],
     ) -> Vec<(&'static str, &'static str, &Pattern)> {
         let mut unmatched = Vec::new();
-        for (option, patterns) in [
-            ("schemas", &self.schemas),
-            ("exclude_schemas", &self.exclude_schemas),
-        ] {
+        for (option, patterns) in
+            [("schemas", &self.schemas), ("exclude_schemas", &self.exclude_schemas)]
+        {
             let fits = |p: &Pattern| {
-                schemas
-                    .iter()
-                    .any(|name| !is_system_schema(name) && p.matches_schema(name))
+                schemas.iter().any(|name| !is_system_schema(name) && p.matches_schema(name))
             };
-            unmatched.extend(
-                patterns
-                    .iter()
-                    .filter(|p| !fits(p))
-                    .map(|p| (option, "schema", p)),
-            );
+            unmatched.extend(patterns.iter().filter(|p| !fits(p)).map(|p| (option, "schema", p)));
         }
         for (option, patterns, is_choice) in [
             ("tables", &self.tables, true),
@@ -164,12 +144,7 @@ impl Selection {
                         && (!is_choice || self.selects_schema(&table.schema))
                 })
             };
-            unmatched.extend(
-                patterns
-                    .iter()
-                    .filter(|p| !fits(p))
-                    .map(|p| (option, "table", p)),
-            );
+            unmatched.extend(patterns.iter().filter(|p| !fits(p)).map(|p| (option, "table", p)));
         }
         unmatched
     }
@@ -199,24 +174,13 @@ impl Selection {
             _ => format!("\"{pattern}\" in option \"where\" matches more than one table"),
         };
         let detail = (!fitting.is_empty()).then(|| {
-            let named: Vec<String> = fitting
-                .iter()
-                .take(MAX_NAMED)
-                .map(|table| format!("\"{table}\""))
-                .collect();
-            let more = if fitting.len() > MAX_NAMED {
-                " and more"
-            } else {
-                ""
-            };
+            let named: Vec<String> =
+                fitting.iter().take(MAX_NAMED).map(|table| format!("\"{table}\"")).collect();
+            let more = if fitting.len() > MAX_NAMED { " and more" } else { "" };
             format!("It matches {}{more}.", named.join(", "))
         });
         let hint = "Give every condition a single table, as in '{\"public.votes\": \"id > 7\"}'.";
-        Err(Error::Option {
-            message,
-            detail,
-            hint: Some(hint.to_owned()),
-        })
+        Err(Error::Option { message, detail, hint: Some(hint.to_owned()) })
     }
 }
 
@@ -227,25 +191,17 @@ fn is_system_schema(name: &str) -> bool {
 
 /// Whether any pattern fits a relation.
 fn matches_any(patterns: &[Pattern], schema: &str, name: &str) -> bool {
-    patterns
-        .iter()
-        .any(|pattern| pattern.matches_relation(schema, name))
+    patterns.iter().any(|pattern| pattern.matches_relation(schema, name))
 }
 
 /// Reads the patterns for schemas of an option.
 fn parse_schemas(option: &str, texts: &[String]) -> Result<Vec<Pattern>> {
-    texts
-        .iter()
-        .map(|text| parse(option, text, Pattern::parse_schema))
-        .collect()
+    texts.iter().map(|text| parse(option, text, Pattern::parse_schema)).collect()
 }
 
 /// Reads the patterns for relations of an option.
 fn parse_relations(option: &str, texts: &[String]) -> Result<Vec<Pattern>> {
-    texts
-        .iter()
-        .map(|text| parse(option, text, Pattern::parse_relation))
-        .collect()
+    texts.iter().map(|text| parse(option, text, Pattern::parse_relation)).collect()
 }
 
 /// Reads one pattern of an option.
@@ -309,16 +265,12 @@ mod tests {
 
     /// Names of the tables for which `is_chosen` holds, as `schema.name`.
     fn names(is_chosen: impl Fn(&str, &str) -> bool) -> Vec<String> {
-        let tables = tables()
-            .into_iter()
-            .filter(|t| is_chosen(&t.schema, &t.name));
+        let tables = tables().into_iter().filter(|t| is_chosen(&t.schema, &t.name));
         tables.map(|table| table.to_string()).collect()
     }
 
     fn refuse(options: Value) -> Error {
-        select(options)
-            .resolve(SCHEMAS, &tables())
-            .expect_err("refused")
+        select(options).resolve(SCHEMAS, &tables()).expect_err("refused")
     }
 
     #[test]
@@ -336,10 +288,7 @@ mod tests {
             "exclude_schemas": "pub*",
             "tables": ["Users", "votes"],
         }));
-        assert_eq!(
-            names(|s, n| selection.selects_table(s, n)),
-            ["My.Schema.Users"]
-        );
+        assert_eq!(names(|s, n| selection.selects_table(s, n)), ["My.Schema.Users"]);
         let selection = select(json!({"source_schema": "public", "exclude_tables": "*\"\"\"\"*"}));
         let chosen = names(|s, n| selection.selects_table(s, n));
         assert_eq!(chosen, ["public.users", "public.votes"]);
@@ -384,11 +333,8 @@ mod tests {
             "public.votes": "a", "Users": "b", "\"My.Schema\".\"a.b\n%\"": "c", "public.\"q\"\"q\"": "d"
         }}));
         selection.resolve(SCHEMAS, &tables()).expect("resolved");
-        let condition = |schema, name| {
-            selection
-                .condition(&QualifiedName::new(schema, name))
-                .unwrap_or("-")
-        };
+        let condition =
+            |schema, name| selection.condition(&QualifiedName::new(schema, name)).unwrap_or("-");
         assert_eq!(condition("public", "votes"), "a");
         assert_eq!(condition("audit", "votes"), "-");
         assert_eq!(condition("My.Schema", "Users"), "b");
@@ -399,15 +345,8 @@ mod tests {
     #[test]
     fn a_condition_must_be_for_exactly_one_copied_table() {
         let error = refuse(json!({"where": {"votes": "a"}}));
-        assert_eq!(
-            error.detail(),
-            Some("It matches \"public.votes\", \"audit.votes\".")
-        );
-        assert!(
-            refuse(json!({"where": {"x": "a"}}))
-                .to_string()
-                .ends_with("matches no table")
-        );
+        assert_eq!(error.detail(), Some("It matches \"public.votes\", \"audit.votes\"."));
+        assert!(refuse(json!({"where": {"x": "a"}})).to_string().ends_with("matches no table"));
         let error = refuse(json!({"where": {"users": "a"}, "exclude_table_data": "users"}));
         assert!(error.to_string().ends_with("whose rows are copied"));
         let error = refuse(json!({"where": {"users": "a", "public.users": "b"}}));
@@ -421,9 +360,6 @@ mod tests {
     fn a_malformed_pattern_is_named_with_its_option() {
         let options = Options::parse(&json!({"exclude_tables": "a.b.c"})).expect("valid options");
         let error = Selection::new(&options).expect_err("refused");
-        assert_eq!(
-            error.to_string(),
-            "invalid pattern in option \"exclude_tables\": \"a.b.c\""
-        );
+        assert_eq!(error.to_string(), "invalid pattern in option \"exclude_tables\": \"a.b.c\"");
     }
 }

@@ -31,9 +31,10 @@ pub fn select_items(
         if !is_kept[position] {
             continue;
         }
-        let missing = item.depends_on.iter().find(|needed| {
-            !is_kept[**needed] && !is_assumed(&items[**needed], selection)
-        });
+        let missing = item
+            .depends_on
+            .iter()
+            .find(|needed| !is_kept[**needed] && !is_assumed(&items[**needed], selection));
         if let Some(missing) = missing {
             is_kept[position] = false;
             notes.push(Note {

@@ -171,7 +171,9 @@ pub fn copy_out_statement(
     let what = match predicate {
         None if !columns.is_empty() => format!("{} ({names})", table.quoted()),
         None => format!("(select from only {})", table.quoted()),
-        Some(predicate) => format!("(select {names} from only {} where {predicate})", table.quoted()),
+        Some(predicate) => {
+            format!("(select {names} from only {} where {predicate})", table.quoted())
+        }
     };
     match format {
         Format::Binary => format!("copy {what} to stdout (format binary)"),

@@ -31,30 +31,15 @@ const DEFAULT_KEEPALIVES_IDLE: Duration = Duration::from_secs(60);
 
 /// Parameters that libpq knows and pgmig refuses, with what to do instead.
 const REFUSED: &[(&str, &str)] = &[
-    (
-        "channel_binding",
-        "TLS is not supported yet, and channel binding needs it.",
-    ),
-    (
-        "client_encoding",
-        "pgmig sets the encoding itself; leave it out.",
-    ),
+    ("channel_binding", "TLS is not supported yet, and channel binding needs it."),
+    ("client_encoding", "pgmig sets the encoding itself; leave it out."),
     ("gssencmode", "GSSAPI is not supported."),
     ("gssdelegation", "GSSAPI is not supported."),
     ("gsslib", "GSSAPI is not supported."),
     ("krbsrvname", "Kerberos is not supported."),
-    (
-        "load_balance_hosts",
-        "Hosts are tried in the order given; leave it out.",
-    ),
-    (
-        "passfile",
-        "Give the password itself, best in the user mapping of a foreign server.",
-    ),
-    (
-        "replication",
-        "pgmig opens ordinary sessions; leave it out.",
-    ),
+    ("load_balance_hosts", "Hosts are tried in the order given; leave it out."),
+    ("passfile", "Give the password itself, best in the user mapping of a foreign server."),
+    ("replication", "pgmig opens ordinary sessions; leave it out."),
     ("require_auth", "It is not supported yet; leave it out."),
     ("requirepeer", "It is not supported yet; leave it out."),
     ("service", "Write out what the service file says."),
@@ -73,14 +58,8 @@ const REFUSED: &[(&str, &str)] = &[
     ("sslpassword", "TLS is not supported yet; leave it out."),
     ("sslrootcert", "TLS is not supported yet; leave it out."),
     ("sslsni", "TLS is not supported yet; leave it out."),
-    (
-        "ssl_min_protocol_version",
-        "TLS is not supported yet; leave it out.",
-    ),
-    (
-        "ssl_max_protocol_version",
-        "TLS is not supported yet; leave it out.",
-    ),
+    ("ssl_min_protocol_version", "TLS is not supported yet; leave it out."),
+    ("ssl_max_protocol_version", "TLS is not supported yet; leave it out."),
 ];
 
 /// Options of foreign servers and user mappings that speak to the wrapper and not of the connection.
@@ -106,11 +85,7 @@ const WRAPPER_OPTIONS: &[&str] = &[
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Endpoint {
     /// A host by name, or by an address that spares the lookup.
-    Tcp {
-        host: String,
-        address: Option<IpAddr>,
-        port: u16,
-    },
+    Tcp { host: String, address: Option<IpAddr>, port: u16 },
     /// A Unix socket, by its directory.
     Unix { directory: PathBuf, port: u16 },
 }
@@ -241,13 +216,7 @@ impl Dsn {
             "hostaddr" => self.addresses = parse_list(key, text)?,
             "port" => {
                 self.ports = split_list(text)
-                    .map(|port| {
-                        if port.is_empty() {
-                            Ok(DEFAULT_PORT)
-                        } else {
-                            parse(key, port)
-                        }
-                    })
+                    .map(|port| if port.is_empty() { Ok(DEFAULT_PORT) } else { parse(key, port) })
                     .collect::<Result<_>>()?;
                 if self.ports.contains(&0) {
                     return Err(invalid_value(key, "A port is a number from 1 to 65535."));
@@ -300,10 +269,7 @@ impl Dsn {
         };
         let hint = "Parameters are named as in libpq; values that contain spaces or \"&\" must be \
                     quoted, in a URI as %XX.";
-        Error::ConnectionString {
-            message,
-            hint: Some(hint.to_owned()),
-        }
+        Error::ConnectionString { message, hint: Some(hint.to_owned()) }
     }
 
     /// Refuses lists of hosts, addresses and ports that cannot be paired.
@@ -324,13 +290,8 @@ impl Dsn {
 
     /// The places to try, in this order; never empty.
     pub fn endpoints(&self) -> Vec<Endpoint> {
-        let port = |i: usize| {
-            self.ports
-                .get(i)
-                .or(self.ports.first())
-                .copied()
-                .unwrap_or(DEFAULT_PORT)
-        };
+        let port =
+            |i: usize| self.ports.get(i).or(self.ports.first()).copied().unwrap_or(DEFAULT_PORT);
         let count = self.hosts.len().max(self.addresses.len()).max(1);
         let mut endpoints = Vec::with_capacity(count);
         for i in 0..count {
@@ -338,11 +299,7 @@ impl Dsn {
             let address = self.addresses.get(i).copied();
             match address {
                 Some(address) => endpoints.push(Endpoint::Tcp {
-                    host: if host.is_empty() {
-                        address.to_string()
-                    } else {
-                        host.to_owned()
-                    },
+                    host: if host.is_empty() { address.to_string() } else { host.to_owned() },
                     address: Some(address),
                     port: port(i),
                 }),
@@ -353,10 +310,7 @@ impl Dsn {
                     }));
                 }
                 None if host.starts_with('/') => {
-                    endpoints.push(Endpoint::Unix {
-                        directory: host.into(),
-                        port: port(i),
-                    });
+                    endpoints.push(Endpoint::Unix { directory: host.into(), port: port(i) });
                 }
                 None => endpoints.push(Endpoint::Tcp {
                     host: host.to_owned(),
@@ -426,11 +380,8 @@ impl Dsn {
         let join = |each: &dyn Fn(&Endpoint) -> String| {
             endpoints.iter().map(each).collect::<Vec<_>>().join(",")
         };
-        let mut text = format!(
-            "host={} port={}",
-            join(&Endpoint::host),
-            join(&|e| e.port().to_string())
-        );
+        let mut text =
+            format!("host={} port={}", join(&Endpoint::host), join(&|e| e.port().to_string()));
         for (key, value) in [("dbname", &self.dbname), ("user", &self.user)] {
             if let Some(value) = value {
                 text.push_str(&format!(" {key}={value}"));
@@ -449,23 +400,17 @@ impl fmt::Debug for Dsn {
 
 /// The elements of a comma-separated list; an empty text has none.
 fn split_list(text: &str) -> impl Iterator<Item = &str> {
-    text.split(',')
-        .filter(move |_| !text.is_empty())
-        .map(str::trim)
+    text.split(',').filter(move |_| !text.is_empty()).map(str::trim)
 }
 
 /// Parses every element of a comma-separated list.
 fn parse_list<T: std::str::FromStr>(key: &str, text: &str) -> Result<Vec<T>> {
-    split_list(text)
-        .map(|element| parse(key, element))
-        .collect()
+    split_list(text).map(|element| parse(key, element)).collect()
 }
 
 /// Parses one value; the error names the parameter and not the value.
 fn parse<T: std::str::FromStr>(key: &str, text: &str) -> Result<T> {
-    text.trim()
-        .parse()
-        .map_err(|_| invalid_value(key, "It cannot be read as what it stands for."))
+    text.trim().parse().map_err(|_| invalid_value(key, "It cannot be read as what it stands for."))
 }
 
 /// Parses a number of which zero and less mean "none".
@@ -510,11 +455,7 @@ mod tests {
     use super::*;
 
     fn tcp(host: &str, port: u16) -> Endpoint {
-        Endpoint::Tcp {
-            host: host.to_owned(),
-            address: None,
-            port,
-        }
+        Endpoint::Tcp { host: host.to_owned(), address: None, port }
     }
 
     fn message(text: &str) -> String {
@@ -540,36 +481,17 @@ mod tests {
 
     #[test]
     fn hosts_addresses_and_sockets_are_tried_in_order() {
-        let unix = |directory: &str, port| Endpoint::Unix {
-            directory: directory.into(),
-            port,
-        };
-        let v6 = Endpoint::Tcp {
-            host: "b".into(),
-            address: Some("::1".parse().unwrap()),
-            port: 2,
-        };
-        let v4 = Endpoint::Tcp {
-            host: "a".into(),
-            address: Some("10.0.0.1".parse().unwrap()),
-            port: 1,
-        };
+        let unix = |directory: &str, port| Endpoint::Unix { directory: directory.into(), port };
+        let v6 = Endpoint::Tcp { host: "b".into(), address: Some("::1".parse().unwrap()), port: 2 };
+        let v4 =
+            Endpoint::Tcp { host: "a".into(), address: Some("10.0.0.1".parse().unwrap()), port: 1 };
         for (text, expected) in [
-            (
-                "host=a,/s,b port=1,,3",
-                vec![tcp("a", 1), unix("/s", 5432), tcp("b", 3)],
-            ),
+            ("host=a,/s,b port=1,,3", vec![tcp("a", 1), unix("/s", 5432), tcp("b", 3)]),
             ("host=a,b port=7", vec![tcp("a", 7), tcp("b", 7)]),
             ("host=a,b hostaddr=10.0.0.1,::1 port=1,2", vec![v4, v6]),
-            (
-                "postgresql://[::1]:9,%2Fs/",
-                vec![tcp("::1", 9), unix("/s", 5432)],
-            ),
+            ("postgresql://[::1]:9,%2Fs/", vec![tcp("::1", 9), unix("/s", 5432)]),
             ("postgresql:///x?host=/s&port=4", vec![unix("/s", 4)]),
-            (
-                "dbname=x",
-                vec![unix("/var/run/postgresql", 5432), unix("/tmp", 5432)],
-            ),
+            ("dbname=x", vec![unix("/var/run/postgresql", 5432), unix("/tmp", 5432)]),
         ] {
             assert_eq!(Dsn::parse(text).unwrap().endpoints(), expected, "{text}");
         }
@@ -583,14 +505,8 @@ mod tests {
         assert_eq!(dsn.connect_timeout(), Some(Duration::from_secs(3)));
         assert_eq!(dsn.tcp().user_timeout, Some(Duration::from_millis(1500)));
         assert_eq!(dsn.tcp().keepalives_count, Some(4));
-        assert_eq!(
-            Dsn::parse("connect_timeout=0").unwrap().connect_timeout(),
-            None
-        );
-        assert_eq!(
-            Dsn::parse("").unwrap().connect_timeout(),
-            Some(DEFAULT_CONNECT_TIMEOUT)
-        );
+        assert_eq!(Dsn::parse("connect_timeout=0").unwrap().connect_timeout(), None);
+        assert_eq!(Dsn::parse("").unwrap().connect_timeout(), Some(DEFAULT_CONNECT_TIMEOUT));
     }
 
     #[test]
@@ -610,16 +526,10 @@ mod tests {
             ("postgresql://u:a%zz@h", "hexadecimal"),
             ("postgresql://[::1", "bracket"),
         ] {
-            assert!(
-                message(text).contains(expected),
-                "{text}: {}",
-                message(text)
-            );
+            assert!(message(text).contains(expected), "{text}: {}", message(text));
         }
-        for text in [
-            "sslmode=prefer",
-            "sslmode=disable gssencmode=disable channel_binding=prefer",
-        ] {
+        for text in ["sslmode=prefer", "sslmode=disable gssencmode=disable channel_binding=prefer"]
+        {
             assert!(Dsn::parse(text).is_ok(), "{text}");
         }
     }
@@ -636,11 +546,7 @@ mod tests {
             "postgresql://h/d?password=top&secret=1",
             "password=secret port=secret",
         ] {
-            assert!(
-                !message(text).contains("secret"),
-                "{text}: {}",
-                message(text)
-            );
+            assert!(!message(text).contains("secret"), "{text}: {}", message(text));
         }
         let dsn = Dsn::parse("host=h user=u dbname=d password=secret").unwrap();
         assert!(dsn.has_password());

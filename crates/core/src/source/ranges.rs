@@ -66,11 +66,7 @@ pub fn read_boundaries(
     key: &RangeKey,
     count: i64,
 ) -> Result<Vec<Vec<String>>> {
-    if let Some(boundaries) = key
-        .bounds
-        .as_ref()
-        .and_then(|bounds| choose_bounds(bounds, count))
-    {
+    if let Some(boundaries) = key.bounds.as_ref().and_then(|bounds| choose_bounds(bounds, count)) {
         return Ok(boundaries);
     }
     let query = write_sample_query(table, boundary_columns(key), count);
@@ -89,14 +85,8 @@ struct SampleRow {
 /// The sample is one of pages, so its cost is bounded by their number, however large the table is; the
 /// seed is fixed, so that the same table gives the same ranges.
 fn write_sample_query(table: &TableFacts, columns: &[KeyColumn], count: i64) -> String {
-    let names: Vec<String> = columns
-        .iter()
-        .map(|column| quote_ident(&column.name))
-        .collect();
-    let texts: Vec<String> = names
-        .iter()
-        .map(|name| format!("{name}::pg_catalog.text"))
-        .collect();
+    let names: Vec<String> = columns.iter().map(|column| quote_ident(&column.name)).collect();
+    let texts: Vec<String> = names.iter().map(|name| format!("{name}::pg_catalog.text")).collect();
     format!(
         "select s.boundary\n\
          from (\n\

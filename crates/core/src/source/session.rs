@@ -121,17 +121,10 @@ mod tests {
         for (version_num, version, pid, expected) in [
             ("90624", "PostgreSQL 9.6.24", pid, "too old"),
             ("150001", "PostgreSQL 15.1", pid + 1, "pooler"),
-            (
-                "130000",
-                "CockroachDB CCL v23",
-                pid,
-                "not a PostgreSQL server",
-            ),
+            ("130000", "CockroachDB CCL v23", pid, "not a PostgreSQL server"),
         ] {
-            let (port, server) = fake::serve(vec![
-                fake::greeting(),
-                fake::identity(version_num, version, pid),
-            ]);
+            let (port, server) =
+                fake::serve(vec![fake::greeting(), fake::identity(version_num, version, pid)]);
             let dsn = Dsn::parse(&format!("host=127.0.0.1 port={port} user=u")).unwrap();
             let error = open(&dsn, &settings).err().unwrap();
             assert!(matches!(error, Error::Preflight { .. }));

@@ -98,9 +98,7 @@ fn attempt_repeatedly(
     }
     Err(Error::Preflight {
         message: "tables of the source keep changing while they are being locked".to_owned(),
-        detail: Some(format!(
-            "{MAX_ATTEMPTS} attempts found tables created, dropped or renamed."
-        )),
+        detail: Some(format!("{MAX_ATTEMPTS} attempts found tables created, dropped or renamed.")),
         hint: Some("Start again when no definitions are being changed on the source.".to_owned()),
         sqlstate: "55006",
     })
@@ -135,18 +133,14 @@ pub fn lock_nowait(connection: &mut Connection, table: &QualifiedName) -> Result
 
 /// Begins a transaction that has no snapshot yet.
 fn begin(connection: &mut Connection) -> Result<()> {
-    connection
-        .execute("begin isolation level repeatable read, read only")
-        .map(drop)
+    connection.execute("begin isolation level repeatable read, read only").map(drop)
 }
 
 /// Locks all tables; false when one of them is gone.
 fn lock_all(connection: &mut Connection, tables: &[SourceTable]) -> Result<bool> {
     for batch in tables.chunks(LOCK_BATCH) {
-        let names: Vec<_> = batch
-            .iter()
-            .map(|table| format!("only {}", table.name.quoted()))
-            .collect();
+        let names: Vec<_> =
+            batch.iter().map(|table| format!("only {}", table.name.quoted())).collect();
         let sql = format!("lock table {} in access share mode", names.join(", "));
         match connection.execute(&sql) {
             Ok(_) => {}
@@ -162,16 +156,13 @@ fn lock_all(connection: &mut Connection, tables: &[SourceTable]) -> Result<bool>
 /// Makes the open transaction use the snapshot `id`.
 fn adopt(connection: &mut Connection, id: &str) -> Result<()> {
     let sql = format!("set transaction snapshot {}", quote_literal(id));
-    connection
-        .execute(&sql)
-        .map(drop)
-        .map_err(|error| match error {
-            Error::Remote(remote) => {
-                let context = format!("snapshot \"{id}\"");
-                Error::Remote(Box::new(RemoteError { context, ..*remote }))
-            }
-            other => other,
-        })
+    connection.execute(&sql).map(drop).map_err(|error| match error {
+        Error::Remote(remote) => {
+            let context = format!("snapshot \"{id}\"");
+            Error::Remote(Box::new(RemoteError { context, ..*remote }))
+        }
+        other => other,
+    })
 }
 
 /// Exports the snapshot, taking it if there is none, and reads the position in the write-ahead log.
@@ -184,9 +175,7 @@ fn export(connection: &mut Connection, tables: Vec<SourceTable>) -> Result<Snaps
             lsn: lsn.clone(),
             is_in_recovery: is_in_recovery == "t",
         }),
-        _ => Err(Error::Protocol(
-            "a snapshot was exported without name or position".to_owned(),
-        )),
+        _ => Err(Error::Protocol("a snapshot was exported without name or position".to_owned())),
     }
 }
 

@@ -14,51 +14,31 @@ impl Cluster {
     pub fn start() -> Self {
         let binaries = PathBuf::from(text_of(Command::new(pg_config()).arg("--bindir")));
         let made = text_of(Command::new("mktemp").args(["-d", "/tmp/pgmig-test.XXXXXX"]));
-        let cluster = Cluster {
-            directory: PathBuf::from(made),
-            binaries,
-        };
+        let cluster = Cluster { directory: PathBuf::from(made), binaries };
         if is_root() {
-            run(Command::new("chown")
-                .arg("postgres")
-                .arg(&cluster.directory));
+            run(Command::new("chown").arg("postgres").arg(&cluster.directory));
         }
         let data = cluster.data();
         run(cluster
             .as_server_user("initdb")
-            .args([
-                "-U",
-                "postgres",
-                "-A",
-                "trust",
-                "-E",
-                "UTF8",
-                "--locale=C.UTF-8",
-                "-D",
-            ])
+            .args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-D"])
             .arg(&data));
         let options = format!(
             "-c listen_addresses= -c fsync=off -c unix_socket_directories={}",
             cluster.directory.display()
         );
-        run(cluster
-            .as_server_user("pg_ctl")
-            .args(["-w", "-o", &options, "-l"])
-            .args([
-                cluster.directory.join("log").as_path(),
-                Path::new("-D"),
-                data.as_path(),
-                Path::new("start"),
-            ]));
+        run(cluster.as_server_user("pg_ctl").args(["-w", "-o", &options, "-l"]).args([
+            cluster.directory.join("log").as_path(),
+            Path::new("-D"),
+            data.as_path(),
+            Path::new("start"),
+        ]));
         cluster
     }
 
     /// The connection string of a database.
     pub fn dsn(&self, database: &str) -> String {
-        format!(
-            "host={} user=postgres dbname={database}",
-            self.directory.display()
-        )
+        format!("host={} user=postgres dbname={database}", self.directory.display())
     }
 
     /// A client program, set up to connect to a database.
@@ -96,11 +76,7 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         let data = self.data();
         let mut stop = self.as_server_user("pg_ctl");
-        let stopped = stop
-            .args(["-m", "immediate", "-D"])
-            .arg(data)
-            .arg("stop")
-            .output();
+        let stopped = stop.args(["-m", "immediate", "-D"]).arg(data).arg("stop").output();
         let removed = std::fs::remove_dir_all(&self.directory);
         if stopped.is_err() || removed.is_err() {
             eprintln!("could not clean up {}", self.directory.display());
@@ -127,7 +103,5 @@ fn run(command: &mut Command) -> Output {
 
 /// Runs a command that must succeed and returns what it printed.
 fn text_of(command: &mut Command) -> String {
-    String::from_utf8_lossy(&run(command).stdout)
-        .trim()
-        .to_owned()
+    String::from_utf8_lossy(&run(command).stdout).trim().to_owned()
 }

@@ -17,14 +17,9 @@ impl Session {
         client
             .batch_execute("set search_path = ''; set statement_timeout = 0")
             .expect("set failed");
-        let row = client
-            .query_one("show server_version_num", &[])
-            .expect("show failed");
+        let row = client.query_one("show server_version_num", &[]).expect("show failed");
         let version_num = row.get::<_, &str>(0).parse().expect("not a version");
-        Session {
-            client,
-            version_num,
-        }
+        Session { client, version_num }
     }
 }
 

@@ -22,10 +22,7 @@ pub struct Session {
 /// Where the server's programs are.
 fn bin_directory() -> PathBuf {
     let pg_config = std::env::var("PG_CONFIG").unwrap_or_else(|_| "pg_config".to_owned());
-    let output = Command::new(pg_config)
-        .arg("--bindir")
-        .output()
-        .expect("pg_config runs");
+    let output = Command::new(pg_config).arg("--bindir").output().expect("pg_config runs");
     PathBuf::from(String::from_utf8(output.stdout).expect("a path").trim())
 }
 
@@ -39,16 +36,8 @@ fn run(program: &Path, arguments: &[&str]) {
         }
         false => Command::new(program),
     };
-    let output = command
-        .args(arguments)
-        .current_dir("/")
-        .output()
-        .expect("the program starts");
-    assert!(
-        output.status.success(),
-        "{program:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let output = command.args(arguments).current_dir("/").output().expect("the program starts");
+    assert!(output.status.success(), "{program:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// The name of the user who runs the test.
@@ -70,16 +59,11 @@ impl Cluster {
         run(Path::new("/bin/mkdir"), &["-m", "700", &text]);
         run(
             &bin.join("initdb"),
-            &[
-                "-D", &data, "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8", "--locale", "C",
-            ],
+            &["-D", &data, "-U", "postgres", "-A", "trust", "-N", "-E", "UTF8", "--locale", "C"],
         );
         let options = format!("-c listen_addresses='' -c fsync=off -k {text}");
         let log = format!("{text}/log");
-        run(
-            &bin.join("pg_ctl"),
-            &["-D", &data, "-l", &log, "-w", "-o", &options, "start"],
-        );
+        run(&bin.join("pg_ctl"), &["-D", &data, "-l", &log, "-w", "-o", &options, "start"]);
         Cluster { directory }
     }
 
@@ -91,9 +75,7 @@ impl Cluster {
             .dbname(database)
             .connect(NoTls)
             .expect("the server answers");
-        client
-            .batch_execute("set search_path = ''; set extra_float_digits = 3")
-            .expect("set");
+        client.batch_execute("set search_path = ''; set extra_float_digits = 3").expect("set");
         Session { client }
     }
 }
@@ -102,10 +84,7 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         let text = self.directory.to_str().expect("a path in UTF-8");
         let data = format!("{text}/data");
-        run(
-            &bin_directory().join("pg_ctl"),
-            &["-D", &data, "-m", "immediate", "-w", "stop"],
-        );
+        run(&bin_directory().join("pg_ctl"), &["-D", &data, "-m", "immediate", "-w", "stop"]);
         run(Path::new("/bin/rm"), &["-rf", text]);
     }
 }
@@ -114,10 +93,7 @@ impl CatalogSession for Session {
     fn query_json(&mut self, query: &str, each: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
         let wrapped = format!("select pg_catalog.row_to_json(q)::pg_catalog.text from ({query}) q");
         let rows = self.client.query(&wrapped, &[]).map_err(|e| {
-            Error::Remote(Box::new(RemoteError {
-                message: format!("{e:?}"),
-                ..Default::default()
-            }))
+            Error::Remote(Box::new(RemoteError { message: format!("{e:?}"), ..Default::default() }))
         })?;
         rows.iter().try_for_each(|row| each(row.get(0)))
     }

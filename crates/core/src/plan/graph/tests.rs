@@ -13,9 +13,7 @@ fn task(id: TaskId, kind: TaskKind, bytes: i64, depends_on: &[TaskId]) -> Task {
         kind,
         object: String::new(),
         table: None,
-        work: Work::Statements {
-            statements: Vec::new(),
-        },
+        work: Work::Statements { statements: Vec::new() },
         depends_on: depends_on.to_vec(),
         locks: Vec::new(),
         rows: 0,
@@ -28,18 +26,12 @@ fn table(name: &str) -> QualifiedName {
 }
 
 fn lock(mut task: Task, name: &str, mode: LockMode) -> Task {
-    task.locks.push(TaskLock {
-        table: table(name),
-        mode,
-    });
+    task.locks.push(TaskLock { table: table(name), mode });
     task
 }
 
 fn range(id: TaskId, name: &str, bytes: i64) -> Task {
-    let copy = Task {
-        table: Some(table(name)),
-        ..task(id, TaskKind::Copy, bytes, &[])
-    };
+    let copy = Task { table: Some(table(name)), ..task(id, TaskKind::Copy, bytes, &[]) };
     lock(copy, name, LockMode::RowExclusive)
 }
 
@@ -53,12 +45,7 @@ fn start_all(graph: &mut Graph) -> Vec<TaskId> {
 }
 
 fn finish(graph: &mut Graph, id: TaskId) {
-    assert!(
-        graph
-            .finish(id, Outcome::Done)
-            .expect("it was running")
-            .is_empty()
-    );
+    assert!(graph.finish(id, Outcome::Done).expect("it was running").is_empty());
 }
 
 #[test]
@@ -114,27 +101,16 @@ fn a_task_waits_for_all_of_its_dependencies() {
     assert!(!graph.is_finished());
     finish(&mut graph, 3);
     assert!(graph.is_finished());
-    assert_eq!(
-        (graph.running_count(), graph.open_count(), graph.stalled()),
-        (0, 0, None)
-    );
+    assert_eq!((graph.running_count(), graph.open_count(), graph.stalled()), (0, 0, None));
 }
 
 #[test]
 fn tasks_that_lock_each_other_out_never_run_together() {
     let mut graph = graph(&[
-        lock(
-            task(1, TaskKind::Constraint, 90 * MB, &[]),
-            "t",
-            LockMode::AccessExclusive,
-        ),
+        lock(task(1, TaskKind::Constraint, 90 * MB, &[]), "t", LockMode::AccessExclusive),
         lock(task(2, TaskKind::Index, 50 * MB, &[]), "t", LockMode::Share),
         lock(task(3, TaskKind::Index, 40 * MB, &[]), "t", LockMode::Share),
-        lock(
-            task(4, TaskKind::Analyze, 0, &[]),
-            "t",
-            LockMode::ShareUpdateExclusive,
-        ),
+        lock(task(4, TaskKind::Analyze, 0, &[]), "t", LockMode::ShareUpdateExclusive),
         lock(task(5, TaskKind::Index, MB, &[]), "u", LockMode::Share),
     ]);
     assert_eq!(start_all(&mut graph), [2, 3, 5]);
@@ -151,23 +127,11 @@ fn tasks_that_lock_each_other_out_never_run_together() {
 fn a_blocked_task_does_not_hide_those_behind_it() {
     // Behind the exclusive lock that is parked first, shared ones of the same table can run.
     let mut graph = graph(&[
-        lock(
-            task(1, TaskKind::Index, 99 * MB, &[]),
-            "t",
-            LockMode::AccessExclusive,
-        ),
-        lock(
-            task(2, TaskKind::Constraint, 98 * MB, &[]),
-            "t",
-            LockMode::AccessExclusive,
-        ),
+        lock(task(1, TaskKind::Index, 99 * MB, &[]), "t", LockMode::AccessExclusive),
+        lock(task(2, TaskKind::Constraint, 98 * MB, &[]), "t", LockMode::AccessExclusive),
         lock(task(3, TaskKind::Index, 20 * MB, &[]), "t", LockMode::Share),
         lock(task(4, TaskKind::Index, 10 * MB, &[]), "t", LockMode::Share),
-        lock(
-            task(5, TaskKind::Index, 5 * MB, &[]),
-            "t",
-            LockMode::AccessShare,
-        ),
+        lock(task(5, TaskKind::Index, 5 * MB, &[]), "t", LockMode::AccessShare),
     ]);
     assert_eq!(start_all(&mut graph), [1]);
     finish(&mut graph, 1);
@@ -179,25 +143,13 @@ fn a_blocked_task_does_not_hide_those_behind_it() {
 #[test]
 fn a_foreign_key_needs_both_tables() {
     let foreign_key = lock(
-        lock(
-            task(3, TaskKind::ForeignKey, 900 * MB, &[]),
-            "a",
-            LockMode::ShareRowExclusive,
-        ),
+        lock(task(3, TaskKind::ForeignKey, 900 * MB, &[]), "a", LockMode::ShareRowExclusive),
         "b",
         LockMode::ShareRowExclusive,
     );
     let mut graph = graph(&[
-        lock(
-            task(1, TaskKind::Index, 999 * MB, &[]),
-            "a",
-            LockMode::Share,
-        ),
-        lock(
-            task(2, TaskKind::Index, 998 * MB, &[]),
-            "b",
-            LockMode::Share,
-        ),
+        lock(task(1, TaskKind::Index, 999 * MB, &[]), "a", LockMode::Share),
+        lock(task(2, TaskKind::Index, 998 * MB, &[]), "b", LockMode::Share),
         foreign_key,
         lock(task(4, TaskKind::Index, MB, &[]), "b", LockMode::Share),
     ]);
@@ -261,16 +213,8 @@ fn tasks_done_before_are_not_done_again() {
 #[test]
 fn a_task_put_back_is_done_again_and_holds_nothing_meanwhile() {
     let mut graph = graph(&[
-        lock(
-            task(1, TaskKind::Index, 9 * MB, &[]),
-            "t",
-            LockMode::AccessExclusive,
-        ),
-        lock(
-            task(2, TaskKind::Index, MB, &[]),
-            "t",
-            LockMode::AccessExclusive,
-        ),
+        lock(task(1, TaskKind::Index, 9 * MB, &[]), "t", LockMode::AccessExclusive),
+        lock(task(2, TaskKind::Index, MB, &[]), "t", LockMode::AccessExclusive),
     ]);
     assert_eq!(start_all(&mut graph), [1]);
     graph.put_back(1).expect("it was running");
@@ -282,15 +226,9 @@ fn a_task_put_back_is_done_again_and_holds_nothing_meanwhile() {
 #[test]
 fn a_wrong_plan_or_report_is_an_internal_error() {
     for tasks in [
-        vec![
-            task(1, TaskKind::Ddl, 0, &[2]),
-            task(2, TaskKind::Ddl, 0, &[]),
-        ],
+        vec![task(1, TaskKind::Ddl, 0, &[2]), task(2, TaskKind::Ddl, 0, &[])],
         vec![task(1, TaskKind::Ddl, 0, &[1])],
-        vec![
-            task(1, TaskKind::Ddl, 0, &[]),
-            task(1, TaskKind::Ddl, 0, &[]),
-        ],
+        vec![task(1, TaskKind::Ddl, 0, &[]), task(1, TaskKind::Ddl, 0, &[])],
     ] {
         assert!(Graph::new(&tasks, &[], 8).is_err());
     }
@@ -350,15 +288,8 @@ fn any_mix_of_locks_comes_to_its_end_without_a_conflict() {
             };
             let name = format!("t{}", random(6));
             let mut made = match random(3) {
-                0 => Task {
-                    depends_on: before,
-                    ..range(id, &name, bytes)
-                },
-                _ => lock(
-                    task(id, TaskKind::Index, bytes, &before),
-                    &name,
-                    modes[random(6)],
-                ),
+                0 => Task { depends_on: before, ..range(id, &name, bytes) },
+                _ => lock(task(id, TaskKind::Index, bytes, &before), &name, modes[random(6)]),
             };
             if random(3) == 0 {
                 made = lock(made, &format!("t{}", random(6)), modes[random(6)]);

@@ -11,13 +11,7 @@ const GB: i64 = 1 << 30;
 
 fn table(rows: i64, main_bytes: i64, total_bytes: i64) -> TableFacts {
     let name = QualifiedName::new("s", "t");
-    TableFacts {
-        name,
-        rows,
-        main_bytes,
-        total_bytes,
-        is_heap: true,
-    }
+    TableFacts { name, rows, main_bytes, total_bytes, is_heap: true }
 }
 
 fn limits(options: serde_json::Value) -> Limits {
@@ -37,32 +31,19 @@ fn column(name: &str, type_name: &str) -> KeyColumn {
 }
 
 fn key(columns: &[KeyColumn], correlation: Option<f32>) -> RangeKey {
-    RangeKey {
-        columns: columns.to_vec(),
-        correlation,
-        bounds: None,
-    }
+    RangeKey { columns: columns.to_vec(), correlation, bounds: None }
 }
 
 fn predicates(split: &Split) -> Vec<&str> {
-    split
-        .ranges
-        .iter()
-        .map(|range| range.predicate.as_deref().unwrap_or(""))
-        .collect()
+    split.ranges.iter().map(|range| range.predicate.as_deref().unwrap_or("")).collect()
 }
 
 /// Numbers that look random and are the same every time.
 fn generate(seed: u64) -> impl Iterator<Item = u64> {
     let step = |x: &u64| {
-        Some(
-            x.wrapping_mul(6_364_136_223_846_793_005)
-                .wrapping_add(1_442_695_040_888_963_407),
-        )
+        Some(x.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407))
     };
-    std::iter::successors(Some(seed), step)
-        .map(|x| x >> 33)
-        .skip(1)
+    std::iter::successors(Some(seed), step).map(|x| x >> 33).skip(1)
 }
 
 #[test]
@@ -80,26 +61,14 @@ fn small_tables_stay_whole_and_large_ones_are_cut() {
         (i64::MAX, i64::MAX, MAX_RANGES),
     ] {
         let table = table(rows, total_bytes, total_bytes);
-        assert_eq!(
-            count_ranges(&table, &limits),
-            expected,
-            "{rows} {total_bytes}"
-        );
+        assert_eq!(count_ranges(&table, &limits), expected, "{rows} {total_bytes}");
     }
 }
 
 #[test]
 fn more_jobs_get_more_ranges_of_the_same_table() {
     let table = table(10_000_000, GB, GB);
-    let count = |jobs| {
-        count_ranges(
-            &table,
-            &Limits {
-                jobs,
-                ..limits(json!({}))
-            },
-        )
-    };
+    let count = |jobs| count_ranges(&table, &Limits { jobs, ..limits(json!({})) });
     assert_eq!(count(1), 4);
     assert_eq!(count(2), 4);
     assert_eq!(count(8), 16);
@@ -125,17 +94,11 @@ fn rows_are_extrapolated_to_the_real_size() {
 #[test]
 fn auto_takes_what_costs_the_source_least() {
     let heap = table(1, 1, 1);
-    let other = TableFacts {
-        is_heap: false,
-        ..heap.clone()
-    };
+    let other = TableFacts { is_heap: false, ..heap.clone() };
     let ordered = key(&[column("id", "int8")], Some(-0.99));
     let scattered = key(&[column("id", "uuid")], Some(0.01));
     let new = limits(json!({}));
-    let old = Limits {
-        source_version: 130_000,
-        ..new.clone()
-    };
+    let old = Limits { source_version: 130_000, ..new.clone() };
     let is_whole = |method| matches!(method, Method::Whole { reason: Some(_) });
 
     assert!(!needs_key(&heap, &new) && needs_key(&heap, &old) && needs_key(&other, &new));
@@ -143,11 +106,7 @@ fn auto_takes_what_costs_the_source_least() {
     assert_eq!(choose_method(&heap, Some(&ordered), &old), Method::Key);
     assert_eq!(choose_method(&other, Some(&ordered), &new), Method::Key);
     assert!(is_whole(choose_method(&heap, Some(&scattered), &old)));
-    assert!(is_whole(choose_method(
-        &heap,
-        Some(&key(&[column("id", "int8")], None)),
-        &old
-    )));
+    assert!(is_whole(choose_method(&heap, Some(&key(&[column("id", "int8")], None)), &old)));
     assert!(is_whole(choose_method(&heap, None, &old)));
     assert!(is_whole(choose_method(&other, None, &new)));
 }
@@ -157,29 +116,16 @@ fn what_the_user_asks_for_is_done_where_it_can_be() {
     let heap = table(1, 1, 1);
     let scattered = key(&[column("id", "uuid")], Some(0.01));
     let by = |chunk_by: &str| limits(json!({"chunk_by": chunk_by}));
-    let old = |chunk_by: &str| Limits {
-        source_version: 130_000,
-        ..by(chunk_by)
-    };
+    let old = |chunk_by: &str| Limits { source_version: 130_000, ..by(chunk_by) };
     let is_whole = |method| matches!(method, Method::Whole { reason: Some(_) });
 
-    assert_eq!(
-        choose_method(&heap, Some(&scattered), &by("pk")),
-        Method::Key
-    );
-    assert_eq!(
-        choose_method(&heap, Some(&scattered), &old("pk")),
-        Method::Key
-    );
+    assert_eq!(choose_method(&heap, Some(&scattered), &by("pk")), Method::Key);
+    assert_eq!(choose_method(&heap, Some(&scattered), &old("pk")), Method::Key);
     assert_eq!(choose_method(&heap, None, &by("pk")), Method::Ctid);
     assert!(is_whole(choose_method(&heap, None, &old("pk"))));
     assert_eq!(choose_method(&heap, None, &by("ctid")), Method::Ctid);
     assert!(is_whole(choose_method(&heap, None, &old("ctid"))));
-    assert!(is_whole(choose_method(
-        &heap,
-        Some(&scattered),
-        &by("none")
-    )));
+    assert!(is_whole(choose_method(&heap, Some(&scattered), &by("none"))));
 }
 
 #[test]
@@ -239,10 +185,7 @@ fn key_ranges_share_their_boundaries_and_are_open_at_both_ends() {
             "\"I\"\"d\" >= '7'::\"pg_catalog\".\"int8\"",
         ]
     );
-    assert_eq!(
-        predicates(&cut_by_key(&table(9, 9, 9), &id, Vec::new())),
-        [""]
-    );
+    assert_eq!(predicates(&cut_by_key(&table(9, 9, 9), &id, Vec::new())), [""]);
 }
 
 #[test]
@@ -267,11 +210,7 @@ fn operators_that_are_not_the_systems_are_qualified_and_never_compare_rows() {
     let key = key(&[name, column("b", "int4")], None);
     assert_eq!(boundary_columns(&key).len(), 1);
     assert_eq!(
-        predicates(&cut_by_key(
-            &table(9, 9, 9),
-            &key,
-            vec![vec!["x".to_owned()]]
-        )),
+        predicates(&cut_by_key(&table(9, 9, 9), &key, vec![vec!["x".to_owned()]])),
         [
             "\"name\" operator(ext.<) 'x'::\"ext\".\"citext\"",
             "\"name\" operator(ext.>=) 'x'::\"ext\".\"citext\"",
@@ -281,21 +220,13 @@ fn operators_that_are_not_the_systems_are_qualified_and_never_compare_rows() {
 
 /// Whether `value` meets a predicate on an integer key, evaluated as the source would.
 fn meets(predicate: &str, value: i64) -> bool {
-    predicate
-        .split(" and ")
-        .filter(|condition| !condition.is_empty())
-        .all(|condition| {
-            let boundary: i64 = condition
-                .split('\'')
-                .nth(1)
-                .expect("a literal")
-                .parse()
-                .expect("int8");
-            match condition.contains(">=") {
-                true => value >= boundary,
-                false => value < boundary,
-            }
-        })
+    predicate.split(" and ").filter(|condition| !condition.is_empty()).all(|condition| {
+        let boundary: i64 = condition.split('\'').nth(1).expect("a literal").parse().expect("int8");
+        match condition.contains(">=") {
+            true => value >= boundary,
+            false => value < boundary,
+        }
+    })
 }
 
 #[test]
@@ -315,10 +246,7 @@ fn every_key_is_in_exactly_one_range_whatever_the_boundaries() {
         let distinct: BTreeSet<i64> = values.iter().copied().collect();
         assert_eq!(split.ranges.len(), distinct.len() + 1);
         for probe in (-12..12).chain([i64::MIN, i64::MIN + 1, i64::MAX - 1, i64::MAX]) {
-            let hits = predicates(&split)
-                .iter()
-                .filter(|p| meets(p, probe))
-                .count();
+            let hits = predicates(&split).iter().filter(|p| meets(p, probe)).count();
             assert_eq!(hits, 1, "{probe} in {values:?}");
         }
     }
@@ -329,19 +257,11 @@ fn rows_and_bytes_are_shared_out_without_a_remainder() {
     for (rows, count) in [(100, 3), (2, 5), (0, 4), (i64::MAX, 7)] {
         let split = cut_by_ctid(&table(rows, 100 * PAGE_BYTES, rows), count);
         assert_eq!(
-            split
-                .ranges
-                .iter()
-                .map(|range| i128::from(range.rows))
-                .sum::<i128>(),
+            split.ranges.iter().map(|range| i128::from(range.rows)).sum::<i128>(),
             rows.into()
         );
         assert_eq!(
-            split
-                .ranges
-                .iter()
-                .map(|range| i128::from(range.bytes))
-                .sum::<i128>(),
+            split.ranges.iter().map(|range| i128::from(range.bytes)).sum::<i128>(),
             rows.into()
         );
     }
@@ -362,12 +282,6 @@ fn bounds_are_used_where_there_are_enough_of_them() {
 fn conditions_are_combined_within_parentheses() {
     assert_eq!(combine_conditions(None, None), None);
     assert_eq!(combine_conditions(Some("a"), None).as_deref(), Some("a"));
-    assert_eq!(
-        combine_conditions(None, Some("b or c -- d")).as_deref(),
-        Some("(b or c -- d\n)")
-    );
-    assert_eq!(
-        combine_conditions(Some("a"), Some("b or c")).as_deref(),
-        Some("a and (b or c\n)")
-    );
+    assert_eq!(combine_conditions(None, Some("b or c -- d")).as_deref(), Some("(b or c -- d\n)"));
+    assert_eq!(combine_conditions(Some("a"), Some("b or c")).as_deref(), Some("a and (b or c\n)"));
 }

@@ -82,11 +82,7 @@ fn read_annotations(session: &mut dyn CatalogSession) -> Result<Annotations> {
         annotations.labels.entry(label.id).or_default().push(label);
     }
     for acl in read_rows::<Acl>(session, include_str!("acls.sql"))? {
-        annotations
-            .acls
-            .entry(ObjectId::whole(acl.id))
-            .or_default()
-            .push(acl);
+        annotations.acls.entry(ObjectId::whole(acl.id)).or_default().push(acl);
     }
     Ok(annotations)
 }
@@ -119,10 +115,7 @@ fn read_rows<T: DeserializeOwned>(session: &mut dyn CatalogSession, query: &str)
 fn select_lines(query: &str, major: u32) -> String {
     let mut text = String::with_capacity(query.len());
     for line in query.lines().filter(|line| !line.starts_with("--")) {
-        let (sql, is_meant) = match line
-            .rsplit_once(" -- ")
-            .map(|(sql, mark)| (sql, mark.trim()))
-        {
+        let (sql, is_meant) = match line.rsplit_once(" -- ").map(|(sql, mark)| (sql, mark.trim())) {
             Some((sql, mark)) => match (mark.strip_suffix('+'), mark.strip_suffix('-')) {
                 (Some(first), _) => (sql, first.parse().is_ok_and(|first: u32| major >= first)),
                 (_, Some(last)) => (sql, last.parse().is_ok_and(|last: u32| major <= last)),

@@ -13,10 +13,7 @@ pub(super) type Value = Zeroizing<Vec<u8>>;
 
 /// Splits `text` into parameters.
 pub(super) fn split(text: &str) -> Result<Vec<(String, Value)>> {
-    match text
-        .strip_prefix("postgresql://")
-        .or_else(|| text.strip_prefix("postgres://"))
-    {
+    match text.strip_prefix("postgresql://").or_else(|| text.strip_prefix("postgres://")) {
         Some(rest) => split_uri(rest),
         None => split_pairs(text),
     }

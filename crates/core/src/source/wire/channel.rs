@@ -92,9 +92,7 @@ impl Channel {
     pub(super) fn end_login(&mut self) -> Result<()> {
         self.deadline = None;
         self.limit = MESSAGE_BYTES;
-        self.socket
-            .set_timeout(None)
-            .map_err(|error| self.lose(&error))
+        self.socket.set_timeout(None).map_err(|error| self.lose(&error))
     }
 
     /// A handle that ends this connection from another thread.
@@ -156,9 +154,7 @@ impl Channel {
         if left.is_zero() {
             return Err(self.lose(&io::ErrorKind::TimedOut.into()));
         }
-        self.socket
-            .set_timeout(Some(left))
-            .map_err(|error| self.lose(&error))
+        self.socket.set_timeout(Some(left)).map_err(|error| self.lose(&error))
     }
 
     /// Sends bytes that are one or more whole messages.
@@ -323,10 +319,7 @@ impl Channel {
         if !is_old {
             return Ok(None);
         }
-        let text = bytes[1..]
-            .split(|&byte| byte == 0)
-            .next()
-            .unwrap_or_default();
+        let text = bytes[1..].split(|&byte| byte == 0).next().unwrap_or_default();
         Ok(Some(String::from_utf8_lossy(text).trim().to_owned()))
     }
 }

@@ -65,9 +65,7 @@ fn connect_endpoint(
     application_name: &str,
     wanted: TargetSession,
 ) -> std::result::Result<Connection, Failure> {
-    let deadline = dsn
-        .connect_timeout()
-        .map(|timeout| Instant::now() + timeout);
+    let deadline = dsn.connect_timeout().map(|timeout| Instant::now() + timeout);
     let (socket, address) = open_socket(dsn, endpoint, deadline).map_err(|cause| {
         Failure::TryNext(Error::Connect {
             message: place(endpoint, &cause),
@@ -117,19 +115,13 @@ fn open_socket(
 /// The addresses of an endpoint.
 fn resolve(endpoint: &Endpoint) -> std::result::Result<Vec<Address>, String> {
     match endpoint {
-        Endpoint::Unix { directory, port } => Ok(vec![Address::Unix(
-            directory.join(format!(".s.PGSQL.{port}")),
-        )]),
-        Endpoint::Tcp {
-            address: Some(address),
-            port,
-            ..
-        } => Ok(vec![Address::Tcp(SocketAddr::new(*address, *port))]),
-        Endpoint::Tcp {
-            host,
-            address: None,
-            port,
-        } => (host.as_str(), *port)
+        Endpoint::Unix { directory, port } => {
+            Ok(vec![Address::Unix(directory.join(format!(".s.PGSQL.{port}")))])
+        }
+        Endpoint::Tcp { address: Some(address), port, .. } => {
+            Ok(vec![Address::Tcp(SocketAddr::new(*address, *port))])
+        }
+        Endpoint::Tcp { host, address: None, port } => (host.as_str(), *port)
             .to_socket_addrs()
             .map(|addresses| addresses.map(Address::Tcp).collect())
             .map_err(|error| error.to_string()),
@@ -181,23 +173,11 @@ fn classify(endpoint: &Endpoint, error: Error) -> Failure {
             false,
         ),
         Error::Lost(why) => (why, None, None, false),
-        Error::Connect {
-            message,
-            sqlstate,
-            hint,
-        } => (message, sqlstate, hint, true),
+        Error::Connect { message, sqlstate, hint } => (message, sqlstate, hint, true),
         other => return Failure::Final(other),
     };
-    let error = Error::Connect {
-        message: place(endpoint, &cause),
-        sqlstate,
-        hint,
-    };
-    if is_final {
-        Failure::Final(error)
-    } else {
-        Failure::TryNext(error)
-    }
+    let error = Error::Connect { message: place(endpoint, &cause), sqlstate, hint };
+    if is_final { Failure::Final(error) } else { Failure::TryNext(error) }
 }
 
 /// Whether the server is in the state wanted.

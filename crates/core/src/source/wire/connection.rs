@@ -27,13 +27,8 @@ pub struct Server {
 impl Server {
     /// Reads the row of `identify.sql`.
     pub(super) fn from_row(row: &[Option<String>]) -> Option<Server> {
-        let [
-            Some(version_num),
-            Some(version),
-            Some(backend_pid),
-            Some(recovery),
-            Some(read_only),
-        ] = row
+        let [Some(version_num), Some(version), Some(backend_pid), Some(recovery), Some(read_only)] =
+            row
         else {
             return None;
         };
@@ -160,11 +155,7 @@ impl Connection {
                 Event::Columns => rows.clear(),
                 Event::Row(body) => {
                     let row = decode_row(body)?;
-                    rows.push(
-                        row.into_iter()
-                            .map(|value| value.map(str::to_owned))
-                            .collect(),
-                    );
+                    rows.push(row.into_iter().map(|value| value.map(str::to_owned)).collect());
                 }
                 Event::Complete(_) => {}
             }
@@ -201,9 +192,7 @@ impl Connection {
     /// Sends statements to be run.
     pub(super) fn send_query(&mut self, sql: &str) -> Result<()> {
         if sql.contains('\0') {
-            return Err(Error::Internal(
-                "a statement contains a zero byte".to_owned(),
-            ));
+            return Err(Error::Internal("a statement contains a zero byte".to_owned()));
         }
         self.channel.send(&message::query(sql))
     }
@@ -242,9 +231,7 @@ impl Connection {
             b"T" => TransactionStatus::InTransaction,
             b"E" => TransactionStatus::Failed,
             _ => {
-                return Err(self
-                    .channel
-                    .violate("the transaction's status cannot be read"));
+                return Err(self.channel.violate("the transaction's status cannot be read"));
             }
         };
         Ok(())
@@ -269,8 +256,7 @@ impl Connection {
     /// Closes the session because a message is out of place.
     pub(super) fn unexpected(&mut self, message: &Message) -> Error {
         let tag = char::from(message.tag).escape_default();
-        self.channel
-            .violate(format!("an unexpected message of type \"{tag}\""))
+        self.channel.violate(format!("an unexpected message of type \"{tag}\""))
     }
 }
 
@@ -278,10 +264,7 @@ impl Connection {
 fn decode_row(body: &[u8]) -> Result<Vec<Option<&str>>> {
     let columns = message::parse_row(body)
         .ok_or_else(|| Error::Protocol("a row cannot be read".to_owned()))?;
-    columns
-        .into_iter()
-        .map(|value| value.map(decode_text).transpose())
-        .collect()
+    columns.into_iter().map(|value| value.map(decode_text).transpose()).collect()
 }
 
 /// Decodes one value of a row.
@@ -340,10 +323,7 @@ mod tests {
             let text = |value: &str| Some(value.to_owned());
             assert_eq!(rows, [[text("a"), None, text("")], [None, None, text("é")]]);
             assert_eq!(connection.parameter("TimeZone"), Some("UTC"));
-            assert_eq!(
-                connection.transaction_status(),
-                TransactionStatus::InTransaction
-            );
+            assert_eq!(connection.transaction_status(), TransactionStatus::InTransaction);
         }
     }
 
@@ -391,10 +371,7 @@ mod tests {
     #[test]
     fn a_session_that_ends_with_its_error_returns_the_error() {
         let mut connection = answering(&[fake::error("57P01", "terminated by administrator")]);
-        assert_eq!(
-            connection.execute("select").unwrap_err().sqlstate(),
-            "57P01"
-        );
+        assert_eq!(connection.execute("select").unwrap_err().sqlstate(), "57P01");
         assert!(matches!(connection.execute("select"), Err(Error::Lost(_))));
     }
 
@@ -431,54 +408,33 @@ mod tests {
         ] {
             let mut connection = fake::session(bytes.clone(), &[usize::MAX]);
             let outcome = connection.query("select");
-            assert!(
-                matches!(outcome, Err(Error::Protocol(_))),
-                "{bytes:?}: {outcome:?}"
-            );
+            assert!(matches!(outcome, Err(Error::Protocol(_))), "{bytes:?}: {outcome:?}");
             assert!(connection.is_closed(), "{bytes:?}");
         }
     }
 
     #[test]
     fn rows_that_cannot_be_read_are_an_error_and_not_the_end() {
-        for body in [
-            &b""[..],
-            &[0, 1],
-            &[0, 1, 0, 0, 0, 9, 1],
-            &[0, 1, 255, 255, 255, 254],
-            &[0, 0, 0],
-        ] {
+        for body in
+            [&b""[..], &[0, 1], &[0, 1, 0, 0, 0, 9, 1], &[0, 1, 255, 255, 255, 254], &[0, 0, 0]]
+        {
             let mut connection = answering(&[fake::message(b'D', body), fake::ready()]);
-            assert!(
-                matches!(connection.query("select"), Err(Error::Protocol(_))),
-                "{body:?}"
-            );
+            assert!(matches!(connection.query("select"), Err(Error::Protocol(_))), "{body:?}");
             assert!(!connection.is_closed());
         }
         let mut connection = answering(&[fake::row(&[Some(b"\xff")]), fake::ready()]);
-        assert!(
-            connection
-                .query("select")
-                .unwrap_err()
-                .to_string()
-                .contains("UTF-8")
-        );
+        assert!(connection.query("select").unwrap_err().to_string().contains("UTF-8"));
     }
 
     #[test]
     fn a_statement_with_a_zero_byte_is_not_sent() {
-        assert!(matches!(
-            answering(&[]).execute("a\0b"),
-            Err(Error::Internal(_))
-        ));
+        assert!(matches!(answering(&[]).execute("a\0b"), Err(Error::Internal(_))));
     }
 
     #[test]
     fn a_read_blocked_on_the_server_ends_with_the_shutdown() {
-        let (port, _server) = fake::serve(vec![
-            fake::greeting(),
-            fake::identity("150001", "PostgreSQL", 1),
-        ]);
+        let (port, _server) =
+            fake::serve(vec![fake::greeting(), fake::identity("150001", "PostgreSQL", 1)]);
         let dsn = Dsn::parse(&format!("host=127.0.0.1 port={port} user=u")).unwrap();
         let mut connection = Connection::connect(&dsn, "test").unwrap();
         let handle = connection.shutdown_handle();

@@ -70,12 +70,7 @@ impl Squeezer {
     fn new(used: Option<Vec<u8>>) -> Squeezer {
         let mut bytes = used.unwrap_or_default();
         bytes.resize(BUFFER_BYTES, 0);
-        Squeezer {
-            bytes,
-            data: 0,
-            header: 0,
-            missing: 0,
-        }
+        Squeezer { bytes, data: 0, header: 0, missing: 0 }
     }
 
     /// Bytes that can still be read into the buffer.
@@ -204,11 +199,7 @@ impl Connection {
             }
         }
         let last = buffer.into_data();
-        if last.is_empty() {
-            Ok(())
-        } else {
-            self.push(sink, last)
-        }
+        if last.is_empty() { Ok(()) } else { self.push(sink, last) }
     }
 
     /// Hands one buffer to the sink.
@@ -238,14 +229,7 @@ mod tests {
             bytes.extend(fake::message(b'd', row));
         }
         let tag = format!("COPY {}", rows.len());
-        bytes.extend(
-            [
-                fake::message(b'c', b""),
-                fake::complete(&tag),
-                fake::ready(),
-            ]
-            .concat(),
-        );
+        bytes.extend([fake::message(b'c', b""), fake::complete(&tag), fake::ready()].concat());
         bytes
     }
 
@@ -276,17 +260,11 @@ mod tests {
 
     #[test]
     fn a_row_may_be_longer_than_any_buffer() {
-        let long: Vec<u8> = (0..3 * BUFFER_BYTES + 17)
-            .map(|i| u8::try_from(i % 251).unwrap())
-            .collect();
+        let long: Vec<u8> =
+            (0..3 * BUFFER_BYTES + 17).map(|i| u8::try_from(i % 251).unwrap()).collect();
         let full = vec![1; BUFFER_BYTES];
         let rows: &[&[u8]] = &[b"a", &long, &full, &long, b"b"];
-        for pieces in [
-            vec![1000],
-            vec![8192],
-            vec![9, usize::MAX],
-            vec![usize::MAX],
-        ] {
+        for pieces in [vec![1000], vec![8192], vec![9, usize::MAX], vec![usize::MAX]] {
             let (outcome, data) = run(&mut fake::session(copy_of(rows), &pieces));
             assert_eq!(outcome.unwrap(), 5);
             assert!(data == rows.concat(), "{pieces:?}");
@@ -299,10 +277,7 @@ mod tests {
         for length in 0..bytes.len() {
             let mut connection = fake::session(bytes[..length].to_vec(), &[7]);
             let (outcome, _) = run(&mut connection);
-            assert!(
-                matches!(outcome, Err(Error::Lost(_))),
-                "{length}: {outcome:?}"
-            );
+            assert!(matches!(outcome, Err(Error::Lost(_))), "{length}: {outcome:?}");
             assert!(connection.is_closed());
         }
     }
@@ -346,14 +321,8 @@ mod tests {
             [fake::message(b'c', b""), fake::message(b'd', b"")].concat(),
             [fake::message(b'c', b""), fake::ready()].concat(),
         ] {
-            let (outcome, _) = run(&mut fake::session(
-                [&start[..], &rest].concat(),
-                &[usize::MAX],
-            ));
-            assert!(
-                matches!(outcome, Err(Error::Protocol(_))),
-                "{rest:?}: {outcome:?}"
-            );
+            let (outcome, _) = run(&mut fake::session([&start[..], &rest].concat(), &[usize::MAX]));
+            assert!(matches!(outcome, Err(Error::Protocol(_))), "{rest:?}: {outcome:?}");
         }
     }
 
@@ -376,10 +345,7 @@ mod tests {
             }
         }
         let row = vec![0; 20 * BUFFER_BYTES];
-        let mut sink = Recycler {
-            free: Vec::new(),
-            places: Default::default(),
-        };
+        let mut sink = Recycler { free: Vec::new(), places: Default::default() };
         let mut connection = fake::session(copy_of(&[&row]), &[usize::MAX]);
         assert_eq!(connection.copy_out("copy", &mut sink).unwrap(), 1);
         assert!(sink.places.len() <= 2, "{} buffers", sink.places.len());

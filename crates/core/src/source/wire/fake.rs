@@ -86,11 +86,7 @@ struct Canned {
 
 impl Read for Canned {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let piece = if self.pieces.len() > 1 {
-            self.pieces.remove(0)
-        } else {
-            self.pieces[0]
-        };
+        let piece = if self.pieces.len() > 1 { self.pieces.remove(0) } else { self.pieces[0] };
         let length = piece.min(buffer.len());
         self.bytes.read(&mut buffer[..length])
     }
@@ -109,10 +105,7 @@ impl Write for Canned {
 /// A session whose server says `bytes` whatever it is sent, in pieces of the given sizes, and then
 /// closes the connection.
 pub(in crate::source) fn session(bytes: Vec<u8>, pieces: &[usize]) -> Connection {
-    let canned = Canned {
-        bytes: io::Cursor::new(bytes),
-        pieces: pieces.to_vec(),
-    };
+    let canned = Canned { bytes: io::Cursor::new(bytes), pieces: pieces.to_vec() };
     let (near, _) = UnixStream::pair().unwrap();
     let channel = Channel::over(Box::new(canned), Arc::new(Socket::Unix(near)), None);
     let cancel = CancelToken {

@@ -58,10 +58,8 @@ pub(super) fn log_in(channel: &mut Channel, dsn: &Dsn, application_name: &str) -
         return Err(refusal(text, None, None));
     }
 
-    let mut greeting = Greeting {
-        password_used: authenticate(channel, user, dsn)?,
-        ..Greeting::default()
-    };
+    let mut greeting =
+        Greeting { password_used: authenticate(channel, user, dsn)?, ..Greeting::default() };
     loop {
         let message = channel.receive()?;
         match message.tag {
@@ -152,16 +150,9 @@ fn offers_scram(mut mechanisms: &[u8]) -> bool {
 /// Runs the SCRAM-SHA-256 exchange, which also proves that the server knows the password.
 fn run_scram(channel: &mut Channel, password: &[u8]) -> Result<()> {
     let mut scram = sasl::ScramSha256::new(password, sasl::ChannelBinding::unsupported());
-    channel.send(&message::sasl_initial_response(
-        sasl::SCRAM_SHA_256,
-        scram.message(),
-    ))?;
+    channel.send(&message::sasl_initial_response(sasl::SCRAM_SHA_256, scram.message()))?;
     let failed = |error: std::io::Error| {
-        refusal(
-            format!("SCRAM authentication failed: {error}"),
-            Some(PROTOCOL_VIOLATION),
-            None,
-        )
+        refusal(format!("SCRAM authentication failed: {error}"), Some(PROTOCOL_VIOLATION), None)
     };
     let challenge = receive_sasl(channel, 11)?;
     scram.update(&challenge).map_err(failed)?;
@@ -193,11 +184,7 @@ fn unexpected(channel: &mut Channel, message: &Message) -> Error {
 
 /// An error of the login that no ErrorResponse stands for.
 fn refusal(message: String, sqlstate: Option<&str>, hint: Option<&str>) -> Error {
-    Error::Connect {
-        message,
-        sqlstate: sqlstate.map(str::to_owned),
-        hint: hint.map(str::to_owned),
-    }
+    Error::Connect { message, sqlstate: sqlstate.map(str::to_owned), hint: hint.map(str::to_owned) }
 }
 
 /// What to do about a server's refusal of a login.
@@ -237,16 +224,9 @@ mod tests {
 
     /// The error of a login, as one text.
     fn failure(script: &[Vec<u8>], parameters: &str) -> String {
-        let error = connect(script, parameters)
-            .0
-            .err()
-            .expect("the login must fail");
+        let error = connect(script, parameters).0.err().expect("the login must fail");
         assert!(matches!(error, Error::Connect { .. }), "{error:?}");
-        format!(
-            "{} {error} {}",
-            error.sqlstate(),
-            error.hint().unwrap_or("")
-        )
+        format!("{} {error} {}", error.sqlstate(), error.hint().unwrap_or(""))
     }
 
     fn identity() -> Vec<u8> {
@@ -262,12 +242,9 @@ mod tests {
         assert_eq!(connection.parameter("server_version"), Some("15.1"));
         assert_eq!(connection.process_id(), fake::PROCESS_ID);
         let startup = String::from_utf8_lossy(&sent[0]).into_owned();
-        for pair in [
-            "user\0u\0",
-            "database\0d\0",
-            "options\0-c a=b\0",
-            "application_name\0pgmig test\0",
-        ] {
+        for pair in
+            ["user\0u\0", "database\0d\0", "options\0-c a=b\0", "application_name\0pgmig test\0"]
+        {
             assert!(startup.contains(pair), "{startup:?}");
         }
         assert!(!format!("{sent:?}").contains("secret"));
@@ -277,10 +254,7 @@ mod tests {
     fn a_server_that_asks_for_it_is_sent_the_password_or_its_hash() {
         for (request, answer) in [
             (fake::authentication(3, b""), "secret".to_owned()),
-            (
-                fake::authentication(5, b"salt"),
-                md5_hash(b"u", b"secret", *b"salt"),
-            ),
+            (fake::authentication(5, b"salt"), md5_hash(b"u", b"secret", *b"salt")),
         ] {
             let script = [request, fake::greeting(), identity()];
             let (outcome, sent) = connect(&script, "password=secret");
@@ -296,60 +270,30 @@ mod tests {
     fn refusals_say_what_to_change_and_never_the_password() {
         let scram = fake::authentication(10, b"SCRAM-SHA-256\0\0");
         let cases: &[(&[Vec<u8>], &str)] = &[
-            (
-                &[fake::error("28P01", "password authentication failed")],
-                "28P01",
-            ),
-            (
-                &[fake::error("28000", "no pg_hba.conf entry")],
-                "pg_hba.conf admits",
-            ),
+            (&[fake::error("28P01", "password authentication failed")], "28P01"),
+            (&[fake::error("28000", "no pg_hba.conf entry")], "pg_hba.conf admits"),
             (&[fake::error("3D000", "database does not exist")], "dbname"),
-            (
-                &[fake::error("53300", "too many clients")],
-                "max_connections",
-            ),
+            (&[fake::error("53300", "too many clients")], "max_connections"),
             (&[fake::error("57P03", "starting up")], "try again"),
-            (
-                &[fake::error("08P01", "unsupported startup parameter: x")],
-                "pooler",
-            ),
+            (&[fake::error("08P01", "unsupported startup parameter: x")], "pooler"),
             (&[fake::authentication(2, b"")], "Kerberos"),
             (&[fake::authentication(7, b"")], "GSSAPI"),
             (&[fake::authentication(9, b"")], "SSPI"),
             (&[fake::authentication(10, b"OTHER\0\0")], "SASL"),
             (&[fake::authentication(77, b"")], "as PostgreSQL does"),
-            (
-                &[b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()],
-                "as PostgreSQL does",
-            ),
+            (&[b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec()], "as PostgreSQL does"),
             (&[b"SSH-2.0-OpenSSH\r\n".to_vec()], "as PostgreSQL does"),
             (&[b"EFATAL:  could not fork\n\0".to_vec()], "could not fork"),
             (&[fake::ready()], "unexpected message"),
             (&[fake::message(b'R', b"")], "as PostgreSQL does"),
             (&[scram.clone(), fake::greeting()], "unexpected message"),
+            (&[scram.clone(), fake::authentication(11, b"r=x,s=eA==,i=1")], "SCRAM"),
+            (&[fake::authentication(3, b""), fake::authentication(3, b"")], "cannot be read"),
             (
-                &[scram.clone(), fake::authentication(11, b"r=x,s=eA==,i=1")],
-                "SCRAM",
-            ),
-            (
-                &[fake::authentication(3, b""), fake::authentication(3, b"")],
-                "cannot be read",
-            ),
-            (
-                &[
-                    fake::greeting(),
-                    [fake::error("42883", "unknown"), fake::ready()].concat(),
-                ],
+                &[fake::greeting(), [fake::error("42883", "unknown"), fake::ready()].concat()],
                 "42883",
             ),
-            (
-                &[
-                    fake::greeting(),
-                    [fake::complete("X"), fake::ready()].concat(),
-                ],
-                "version",
-            ),
+            (&[fake::greeting(), [fake::complete("X"), fake::ready()].concat()], "version"),
         ];
         for (script, expected) in cases {
             let text = failure(script, "password=secret");
@@ -360,11 +304,7 @@ mod tests {
             );
             assert!(!text.contains("secret"), "{text}");
         }
-        for request in [
-            fake::authentication(3, b""),
-            fake::authentication(5, b"salt"),
-            scram,
-        ] {
+        for request in [fake::authentication(3, b""), fake::authentication(5, b"salt"), scram] {
             assert!(failure(&[request], "").contains("28P01"));
         }
     }
@@ -389,9 +329,7 @@ mod tests {
 
         let (refusing, server) = fake::serve(vec![fake::error("28P01", "wrong")]);
         let dsn = format!("host=127.0.0.1,/nowhere port={refusing},1 user=u");
-        let error = Connection::connect(&Dsn::parse(&dsn).unwrap(), "test")
-            .err()
-            .unwrap();
+        let error = Connection::connect(&Dsn::parse(&dsn).unwrap(), "test").err().unwrap();
         assert!(!error.to_string().contains("/nowhere"), "{error}");
         server.join().unwrap();
 
@@ -407,12 +345,7 @@ mod tests {
     fn a_standby_that_is_not_there_is_replaced_only_if_it_was_a_preference() {
         let script = || vec![fake::greeting(), identity()];
         let (text, _) = connect(&script(), "target_session_attrs=standby");
-        assert!(
-            text.err()
-                .unwrap()
-                .to_string()
-                .contains("target_session_attrs")
-        );
+        assert!(text.err().unwrap().to_string().contains("target_session_attrs"));
         assert!(connect(&script(), "target_session_attrs=primary").0.is_ok());
     }
 }

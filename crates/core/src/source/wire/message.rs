@@ -96,10 +96,7 @@ pub(super) fn parse_tag(mut body: &[u8]) -> Option<String> {
 
 /// The row count at the end of a command tag; 0 for commands that have none.
 pub(super) fn count_of_tag(tag: &str) -> u64 {
-    tag.rsplit(' ')
-        .next()
-        .and_then(|count| count.parse().ok())
-        .unwrap_or(0)
+    tag.rsplit(' ').next().and_then(|count| count.parse().ok()).unwrap_or(0)
 }
 
 /// Builds a message with a type byte, or a start message without one, around `body`.
@@ -148,10 +145,7 @@ pub(super) fn password(password: &[u8]) -> Zeroizing<Vec<u8>> {
 /// A SASLInitialResponse.
 pub(super) fn sasl_initial_response(mechanism: &str, data: &[u8]) -> Zeroizing<Vec<u8>> {
     let length = i32::try_from(data.len()).expect("the first SCRAM message is short");
-    frame(
-        Some(b'p'),
-        &[mechanism.as_bytes(), &[0], &length.to_be_bytes(), data],
-    )
+    frame(Some(b'p'), &[mechanism.as_bytes(), &[0], &length.to_be_bytes(), data])
 }
 
 /// A SASLResponse.
