@@ -445,7 +445,10 @@ fn tables_are_locked_before_the_snapshot_sees_them() {
         snapshot::lock_nowait(&mut fourth, &table).unwrap(),
         LockOutcome::Busy
     );
-    assert_eq!(fourth.transaction_status(), TransactionStatus::InTransaction);
+    assert_eq!(
+        fourth.transaction_status(),
+        TransactionStatus::InTransaction
+    );
     assert_eq!(value(&mut second, "select count(*) from public.a"), "2");
     second.execute("commit").unwrap();
     third.execute("commit").unwrap();
