@@ -14,7 +14,9 @@
 //! both sides of a comparison must use the same format. `RowHasher` takes rows field by field,
 //! `StreamDigest` takes COPY's output in any pieces.
 
+mod binary;
 mod stream;
+mod text;
 
 use std::fmt;
 use std::iter::Sum;

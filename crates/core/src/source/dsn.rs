@@ -6,6 +6,7 @@
 //! …) are never honoured. The password is wiped when the value is dropped, and nothing here prints it.
 
 mod conninfo;
+mod parameter;
 
 use std::fmt;
 use std::net::IpAddr;
@@ -14,6 +15,9 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+use self::parameter::{
+    invalid_value, parse, parse_count, parse_list, parse_seconds, parse_target_session, split_list,
+};
 use crate::{Error, Result};
 
 /// PostgreSQL's port.
@@ -28,58 +32,6 @@ const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Idle seconds before the first keepalive: below the few minutes after which NAT forgets a socket.
 const DEFAULT_KEEPALIVES_IDLE: Duration = Duration::from_secs(60);
-
-/// Parameters that libpq knows and pgmig refuses, with what to do instead.
-const REFUSED: &[(&str, &str)] = &[
-    ("channel_binding", "TLS is not supported yet, and channel binding needs it."),
-    ("client_encoding", "pgmig sets the encoding itself; leave it out."),
-    ("gssencmode", "GSSAPI is not supported."),
-    ("gssdelegation", "GSSAPI is not supported."),
-    ("gsslib", "GSSAPI is not supported."),
-    ("krbsrvname", "Kerberos is not supported."),
-    ("load_balance_hosts", "Hosts are tried in the order given; leave it out."),
-    ("passfile", "Give the password itself, best in the user mapping of a foreign server."),
-    ("replication", "pgmig opens ordinary sessions; leave it out."),
-    ("require_auth", "It is not supported yet; leave it out."),
-    ("requirepeer", "It is not supported yet; leave it out."),
-    ("service", "Write out what the service file says."),
-    ("servicefile", "Write out what the service file says."),
-    (
-        "sslmode",
-        "TLS is not supported yet; \"disable\", \"allow\" and \"prefer\" connect without it.",
-    ),
-    ("sslnegotiation", "TLS is not supported yet; leave it out."),
-    ("sslcert", "TLS is not supported yet; leave it out."),
-    ("sslcertmode", "TLS is not supported yet; leave it out."),
-    ("sslcompression", "TLS is not supported yet; leave it out."),
-    ("sslcrl", "TLS is not supported yet; leave it out."),
-    ("sslcrldir", "TLS is not supported yet; leave it out."),
-    ("sslkey", "TLS is not supported yet; leave it out."),
-    ("sslpassword", "TLS is not supported yet; leave it out."),
-    ("sslrootcert", "TLS is not supported yet; leave it out."),
-    ("sslsni", "TLS is not supported yet; leave it out."),
-    ("ssl_min_protocol_version", "TLS is not supported yet; leave it out."),
-    ("ssl_max_protocol_version", "TLS is not supported yet; leave it out."),
-];
-
-/// Options of foreign servers and user mappings that speak to the wrapper and not of the connection.
-const WRAPPER_OPTIONS: &[&str] = &[
-    "analyze_sampling",
-    "async_capable",
-    "batch_size",
-    "extensions",
-    "fdw_startup_cost",
-    "fdw_tuple_cost",
-    "fetch_size",
-    "keep_connections",
-    "parallel_abort",
-    "parallel_commit",
-    "password_required",
-    "truncatable",
-    "updatable",
-    "use_remote_estimate",
-    "use_scram_passthrough",
-];
 
 /// One place where the source may be found.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -166,7 +118,7 @@ impl Dsn {
     pub fn from_options<'a>(options: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Dsn> {
         let pairs = options
             .into_iter()
-            .filter(|(key, _)| !WRAPPER_OPTIONS.contains(key))
+            .filter(|(key, _)| !parameter::is_of_wrapper(key))
             .map(|(key, value)| (key.to_owned(), Zeroizing::new(value.as_bytes().to_vec())));
         Dsn::from_pairs(pairs)
     }
@@ -247,29 +199,9 @@ impl Dsn {
             "gssencmode" | "channel_binding" if matches!(text, "disable" | "prefer") => {}
             "sslnegotiation" if text == "postgres" => {}
             "load_balance_hosts" if text == "disable" => {}
-            _ => return Err(self.refuse(key)),
+            _ => return Err(parameter::refuse(key, self.has_password())),
         }
         Ok(())
-    }
-
-    /// The error for a parameter that is not carried out.
-    ///
-    /// A name that libpq does not know is shown only before the password: after it, it may be a piece
-    /// of a password that lacks its quotes.
-    fn refuse(&self, key: &str) -> Error {
-        if let Some((_, hint)) = REFUSED.iter().find(|(name, _)| *name == key) {
-            return Error::ConnectionString {
-                message: format!("connection parameter \"{key}\" is not supported as given"),
-                hint: Some((*hint).to_owned()),
-            };
-        }
-        let message = match self.password {
-            None => format!("unknown connection parameter \"{key}\""),
-            Some(_) => "unknown connection parameter after \"password\"".to_owned(),
-        };
-        let hint = "Parameters are named as in libpq; values that contain spaces or \"&\" must be \
-                    quoted, in a URI as %XX.";
-        Error::ConnectionString { message, hint: Some(hint.to_owned()) }
     }
 
     /// Refuses lists of hosts, addresses and ports that cannot be paired.
@@ -395,58 +327,6 @@ impl Dsn {
 impl fmt::Debug for Dsn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Dsn({})", self.redacted())
-    }
-}
-
-/// The elements of a comma-separated list; an empty text has none.
-fn split_list(text: &str) -> impl Iterator<Item = &str> {
-    text.split(',').filter(move |_| !text.is_empty()).map(str::trim)
-}
-
-/// Parses every element of a comma-separated list.
-fn parse_list<T: std::str::FromStr>(key: &str, text: &str) -> Result<Vec<T>> {
-    split_list(text).map(|element| parse(key, element)).collect()
-}
-
-/// Parses one value; the error names the parameter and not the value.
-fn parse<T: std::str::FromStr>(key: &str, text: &str) -> Result<T> {
-    text.trim().parse().map_err(|_| invalid_value(key, "It cannot be read as what it stands for."))
-}
-
-/// Parses a number of which zero and less mean "none".
-fn parse_count(key: &str, text: &str) -> Result<Option<u64>> {
-    let count = parse::<i64>(key, text)?;
-    Ok(u64::try_from(count).ok().filter(|count| *count > 0))
-}
-
-/// Parses a number of seconds; zero and less mean "none".
-fn parse_seconds(key: &str, text: &str) -> Result<Option<Duration>> {
-    Ok(parse_count(key, text)?.map(Duration::from_secs))
-}
-
-/// Parses `target_session_attrs`.
-fn parse_target_session(text: &str) -> Result<TargetSession> {
-    Ok(match text {
-        "any" => TargetSession::Any,
-        "read-write" => TargetSession::ReadWrite,
-        "read-only" => TargetSession::ReadOnly,
-        "primary" => TargetSession::Primary,
-        "standby" => TargetSession::Standby,
-        "prefer-standby" => TargetSession::PreferStandby,
-        _ => {
-            return Err(invalid_value(
-                "target_session_attrs",
-                "It is any, read-write, read-only, primary, standby or prefer-standby.",
-            ));
-        }
-    })
-}
-
-/// The error for a value that a parameter cannot have.
-fn invalid_value(key: &str, hint: &str) -> Error {
-    Error::ConnectionString {
-        message: format!("invalid value for connection parameter \"{key}\""),
-        hint: Some(hint.to_owned()),
     }
 }
 

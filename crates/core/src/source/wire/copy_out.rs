@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 
 use super::connection::Connection;
 use super::message::{self, HEADER_BYTES};
+use crate::name::quote_literal;
 use crate::{Error, Result};
 
 /// Size of the buffers: large enough that per-buffer costs vanish, small enough to stay in the L2 cache
@@ -135,13 +136,15 @@ impl Connection {
     /// number of rows by the server's count.
     ///
     /// When the sink breaks off, the session is lost and the error is `Error::Cancelled`. An error of the
-    /// server is returned as `Error::Remote`, whatever the sink has taken before; the session remains.
+    /// server is returned as `Error::Remote`, whatever the sink has taken before; the session remains,
+    /// in an open transaction with the encoding of the data until its ROLLBACK.
     pub fn copy_out(&mut self, sql: &str, sink: &mut dyn CopySink) -> Result<u64> {
         match self.copy_encoding.as_deref() {
             None => self.send_query(sql)?,
             Some(encoding) => {
+                let encoding = quote_literal(encoding);
                 let sql = format!(
-                    "set client_encoding = '{encoding}'; {sql}; set client_encoding = 'UTF8'"
+                    "set client_encoding = {encoding}; {sql}; set client_encoding = 'UTF8'"
                 );
                 self.send_query(&sql)?;
             }

@@ -1,0 +1,139 @@
+//! The parameters of a connection string: which are refused and why, and how values are read.
+//!
+//! No error repeats a value, since a misquoted password may have ended up in any of them.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use super::TargetSession;
+use crate::{Error, Result};
+
+/// Parameters that libpq knows and pgmig refuses, with what to do instead.
+const REFUSED: &[(&str, &str)] = &[
+    ("channel_binding", "TLS is not supported yet, and channel binding needs it."),
+    ("client_encoding", "pgmig sets the encoding itself; leave it out."),
+    ("gssencmode", "GSSAPI is not supported."),
+    ("gssdelegation", "GSSAPI is not supported."),
+    ("gsslib", "GSSAPI is not supported."),
+    ("krbsrvname", "Kerberos is not supported."),
+    ("load_balance_hosts", "Hosts are tried in the order given; leave it out."),
+    ("passfile", "Give the password itself, best in the user mapping of a foreign server."),
+    ("replication", "pgmig opens ordinary sessions; leave it out."),
+    ("require_auth", "It is not supported yet; leave it out."),
+    ("requirepeer", "It is not supported yet; leave it out."),
+    ("service", "Write out what the service file says."),
+    ("servicefile", "Write out what the service file says."),
+    (
+        "sslmode",
+        "TLS is not supported yet; \"disable\", \"allow\" and \"prefer\" connect without it.",
+    ),
+    ("sslnegotiation", "TLS is not supported yet; leave it out."),
+    ("sslcert", "TLS is not supported yet; leave it out."),
+    ("sslcertmode", "TLS is not supported yet; leave it out."),
+    ("sslcompression", "TLS is not supported yet; leave it out."),
+    ("sslcrl", "TLS is not supported yet; leave it out."),
+    ("sslcrldir", "TLS is not supported yet; leave it out."),
+    ("sslkey", "TLS is not supported yet; leave it out."),
+    ("sslpassword", "TLS is not supported yet; leave it out."),
+    ("sslrootcert", "TLS is not supported yet; leave it out."),
+    ("sslsni", "TLS is not supported yet; leave it out."),
+    ("ssl_min_protocol_version", "TLS is not supported yet; leave it out."),
+    ("ssl_max_protocol_version", "TLS is not supported yet; leave it out."),
+];
+
+/// Options of foreign servers and user mappings that speak to the wrapper and not of the connection.
+const WRAPPER_OPTIONS: &[&str] = &[
+    "analyze_sampling",
+    "async_capable",
+    "batch_size",
+    "extensions",
+    "fdw_startup_cost",
+    "fdw_tuple_cost",
+    "fetch_size",
+    "keep_connections",
+    "parallel_abort",
+    "parallel_commit",
+    "password_required",
+    "truncatable",
+    "updatable",
+    "use_remote_estimate",
+    "use_scram_passthrough",
+];
+
+/// Whether an option of a foreign server speaks to the wrapper and not of the connection.
+pub(super) fn is_of_wrapper(key: &str) -> bool {
+    WRAPPER_OPTIONS.contains(&key)
+}
+
+/// The error for a parameter that is not carried out.
+///
+/// A name that libpq does not know is shown only if no password stands before it, since it may be a
+/// piece of a password that lacks its quotes.
+pub(super) fn refuse(key: &str, has_password: bool) -> Error {
+    if let Some((_, hint)) = REFUSED.iter().find(|(name, _)| *name == key) {
+        return Error::ConnectionString {
+            message: format!("connection parameter \"{key}\" is not supported as given"),
+            hint: Some((*hint).to_owned()),
+        };
+    }
+    let message = if has_password {
+        "unknown connection parameter after \"password\"".to_owned()
+    } else {
+        format!("unknown connection parameter \"{key}\"")
+    };
+    let hint = "Parameters are named as in libpq; values that contain spaces or \"&\" must be \
+                quoted, in a URI as %XX.";
+    Error::ConnectionString { message, hint: Some(hint.to_owned()) }
+}
+
+/// The elements of a comma-separated list; an empty text has none.
+pub(super) fn split_list(text: &str) -> impl Iterator<Item = &str> {
+    text.split(',').filter(move |_| !text.is_empty()).map(str::trim)
+}
+
+/// Parses every element of a comma-separated list.
+pub(super) fn parse_list<T: FromStr>(key: &str, text: &str) -> Result<Vec<T>> {
+    split_list(text).map(|element| parse(key, element)).collect()
+}
+
+/// Parses one value; the error names the parameter and not the value.
+pub(super) fn parse<T: FromStr>(key: &str, text: &str) -> Result<T> {
+    text.trim().parse().map_err(|_| invalid_value(key, "It cannot be read as what it stands for."))
+}
+
+/// Parses a number of which zero and less mean "none".
+pub(super) fn parse_count(key: &str, text: &str) -> Result<Option<u64>> {
+    let count = parse::<i64>(key, text)?;
+    Ok(u64::try_from(count).ok().filter(|count| *count > 0))
+}
+
+/// Parses a number of seconds; zero and less mean "none".
+pub(super) fn parse_seconds(key: &str, text: &str) -> Result<Option<Duration>> {
+    Ok(parse_count(key, text)?.map(Duration::from_secs))
+}
+
+/// Parses `target_session_attrs`.
+pub(super) fn parse_target_session(text: &str) -> Result<TargetSession> {
+    Ok(match text {
+        "any" => TargetSession::Any,
+        "read-write" => TargetSession::ReadWrite,
+        "read-only" => TargetSession::ReadOnly,
+        "primary" => TargetSession::Primary,
+        "standby" => TargetSession::Standby,
+        "prefer-standby" => TargetSession::PreferStandby,
+        _ => {
+            return Err(invalid_value(
+                "target_session_attrs",
+                "It is any, read-write, read-only, primary, standby or prefer-standby.",
+            ));
+        }
+    })
+}
+
+/// The error for a value that a parameter cannot have.
+pub(super) fn invalid_value(key: &str, hint: &str) -> Error {
+    Error::ConnectionString {
+        message: format!("invalid value for connection parameter \"{key}\""),
+        hint: Some(hint.to_owned()),
+    }
+}
