@@ -6,6 +6,7 @@
 mod source;
 mod target;
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use pgmig_core::ddl::{self, DdlOptions, Item, ItemKind};
@@ -17,6 +18,7 @@ use pgmig_core::plan::existing::{self, Existing, Sides};
 use pgmig_core::plan::format::Formats;
 use pgmig_core::plan::graph;
 use pgmig_core::plan::ranges::{self, Limits, Split, TableFacts};
+use pgmig_core::plan::rename::Rename;
 use pgmig_core::plan::select::Selection;
 use pgmig_core::plan::select_items::select_items;
 use pgmig_core::plan::task::{QualifiedNamePair, Task};
@@ -78,16 +80,24 @@ fn make_plan(
     selection: &Selection,
 ) -> Result<CompletePlan> {
     let options = &run.options;
-    let wanted = &source.catalog;
     let ddl_options = ddl_options(options, target.catalog.server.version_num);
-    let items = order::sort(ddl::render(wanted, &ddl_options), &wanted.depends);
+    let rendered = ddl::render(&source.catalog, &ddl_options);
+    let mut items = order::sort(rendered, &source.catalog.depends);
     let mut notes = Vec::new();
-    let is_kept = select_items(&items, wanted, selection, options, &mut notes);
+    let is_kept = select_items(&items, &source.catalog, selection, options, &mut notes);
+    let rename = options.source_schema.clone().zip(options.target_schema.clone());
+    let rename = rename.map(|(from, to)| Rename { from, to });
+    let mut wanted = Cow::Borrowed(&source.catalog);
+    if let Some(rename) = &rename {
+        rename.items(&mut items, &is_kept, &mut notes);
+        rename.catalog(wanted.to_mut());
+    }
+    let wanted = wanted.as_ref();
     check_extensions(&items, &is_kept, target)?;
     let tables: Vec<&Table> = data_tables(wanted, &items, &is_kept);
     let loaded: Vec<u32> = tables
         .iter()
-        .filter(|table| copies_rows(table, selection, options))
+        .filter(|table| copies_rows(table, source, selection, options))
         .map(|table| table.oid)
         .collect();
     let existing = match run.request.kind {
@@ -113,7 +123,7 @@ fn make_plan(
         is_kept: &is_kept,
         existing: &existing,
         tables: &data,
-        sequences: sequences(wanted, &items, &is_kept),
+        sequences: sequences(&source.catalog, wanted, &items, &is_kept),
         options,
         roles: &target.roles,
     };
@@ -154,11 +164,18 @@ fn data_tables<'a>(wanted: &'a Catalog, items: &[Item], is_kept: &[bool]) -> Vec
 }
 
 /// Whether a table's rows are to be copied.
-fn copies_rows(table: &Table, selection: &Selection, options: &Options) -> bool {
+fn copies_rows(
+    table: &Table,
+    source: &SourceReading,
+    selection: &Selection,
+    options: &Options,
+) -> bool {
     let is_excluded_unlogged = build::is_unlogged(table) && !options.unlogged_table_data;
-    selection.selects_data(&table.schema, &table.name)
-        && !options.schema_only
-        && !is_excluded_unlogged
+    let is_selected = source
+        .names
+        .get(&table.oid)
+        .is_some_and(|name| selection.selects_data(&name.schema, &name.name));
+    is_selected && !options.schema_only && !is_excluded_unlogged
 }
 
 /// Decides how each table's rows travel: columns, wire format, ranges.
@@ -178,7 +195,7 @@ fn describe_tables(
     let mut described = Vec::with_capacity(tables.len());
     for table in tables {
         let name = QualifiedName::new(&table.schema, &table.name);
-        let copies_data = copies_rows(table, selection, &run.options);
+        let copies_data = copies_rows(table, source, selection, &run.options);
         let facts = TableFacts {
             name: source.names.get(&table.oid).cloned().unwrap_or_else(|| name.clone()),
             rows: ranges::estimate_rows(table.row_estimate, table.page_count, table.main_bytes),
@@ -224,7 +241,12 @@ fn split_table(session: &Actor<Connection>, facts: &TableFacts, limits: &Limits)
 }
 
 /// Sequences among the items to be made, with identity columns' ones.
-fn sequences(wanted: &Catalog, items: &[Item], is_kept: &[bool]) -> Vec<QualifiedNamePair> {
+fn sequences(
+    source: &Catalog,
+    wanted: &Catalog,
+    items: &[Item],
+    is_kept: &[bool],
+) -> Vec<QualifiedNamePair> {
     let kept: HashSet<u32> = items
         .iter()
         .zip(is_kept)
@@ -233,13 +255,14 @@ fn sequences(wanted: &Catalog, items: &[Item], is_kept: &[bool]) -> Vec<Qualifie
         .filter(|id| id.class == Class::RELATION)
         .map(|id| id.oid)
         .collect();
-    wanted
+    source
         .sequences
         .iter()
-        .filter(|sequence| kept.contains(&sequence.oid))
-        .map(|sequence| {
-            let name = QualifiedName::new(&sequence.schema, &sequence.name);
-            QualifiedNamePair { source: name.clone(), target: name }
+        .zip(&wanted.sequences)
+        .filter(|(sequence, _)| kept.contains(&sequence.oid))
+        .map(|(source, target)| QualifiedNamePair {
+            source: QualifiedName::new(&source.schema, &source.name),
+            target: QualifiedName::new(&target.schema, &target.name),
         })
         .collect()
 }

@@ -10,6 +10,7 @@ pub mod graph;
 pub mod order;
 pub mod pattern;
 pub mod ranges;
+pub mod rename;
 pub mod select;
 pub mod select_items;
 pub mod task;
