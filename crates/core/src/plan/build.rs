@@ -89,6 +89,7 @@ pub fn build(input: &Input<'_>) -> Plan {
     let schema = builder.add_schema(cleared);
     builder.add_copies(schema);
     builder.add_keys(schema);
+    builder.add_logging();
     builder.add_foreign_keys();
     builder.add_checks(schema);
     builder.add_analyze();
@@ -135,6 +136,8 @@ struct Builder<'a> {
     group_of: HashMap<u32, usize>,
     groups: Vec<Vec<usize>>,
     restored_keys: Vec<i32>,
+    /// The task after which a table that was loaded unlogged is logged again.
+    logged_after: HashMap<u32, i32>,
 }
 
 impl<'a> Builder<'a> {
@@ -158,6 +161,7 @@ impl<'a> Builder<'a> {
             group_of: HashMap::new(),
             groups: Vec::new(),
             restored_keys: Vec::new(),
+            logged_after: HashMap::new(),
         };
         builder.stages = builder.find_stages();
         builder.form_groups();
@@ -251,7 +255,8 @@ impl<'a> Builder<'a> {
             .collect();
         // Tables in one range are emptied by the very task that fills them, so that rows are frozen.
         for table in self.input.tables.iter().filter(|table| table.copies_data) {
-            if self.input.existing.tables.contains_key(&table.oid) && table.split.ranges.len() > 1 {
+            let is_filled_apart = table.split.ranges.len() > 1 || self.is_loaded_unlogged(table);
+            if self.input.existing.tables.contains_key(&table.oid) && is_filled_apart {
                 let object = format!("table {}", table.target);
                 let sql = format!("truncate only {}", table.target.quoted());
                 statements.push(Statement::new(&object, &sql));
@@ -269,6 +274,10 @@ impl<'a> Builder<'a> {
                 statements.extend(self.statements_of(item));
                 ends.push((position, statements.len()));
             }
+        }
+        for table in self.input.tables.iter().filter(|table| self.is_loaded_unlogged(table)) {
+            let sql = format!("alter table {} set unlogged", table.target.quoted());
+            statements.push(Statement::new(&format!("table {}", table.target), &sql));
         }
         let first = self.next_id();
         let last = self.add_statements(statements, TaskKind::Ddl, "schema", after);
@@ -675,6 +684,38 @@ impl<'a> Builder<'a> {
         needed
     }
 
+    // ---- unlogged loading ------------------------------------------------------------------
+
+    /// Whether a table that is to be logged is unlogged while it is loaded.
+    fn is_loaded_unlogged(&self, table: &DataTable) -> bool {
+        self.input.options.use_unlogged_tables && table.copies_data && !table.is_unlogged
+    }
+
+    /// Makes tables logged again once their indexes are built: before foreign keys, which may not
+    /// refer from a logged table to an unlogged one.
+    fn add_logging(&mut self) {
+        let input = self.input;
+        for table in input.tables {
+            if !self.is_loaded_unlogged(table) {
+                continue;
+            }
+            let sql = format!("alter table {} set logged", table.target.quoted());
+            let object = format!("table {}", table.target);
+            let needed: BTreeSet<i32> =
+                [self.copies_of.get(&table.oid), self.keys_of.get(&table.oid)]
+                    .into_iter()
+                    .flatten()
+                    .flatten()
+                    .copied()
+                    .collect();
+            let work = Work::Statements { statements: vec![Statement::new(&object, &sql)] };
+            let id = self.push(TaskKind::Constraint, object, work, needed);
+            self.describe_table_task(table.oid, LockMode::AccessExclusive);
+            self.keys_of.entry(table.oid).or_default().push(id);
+            self.logged_after.insert(table.oid, id);
+        }
+    }
+
     // ---- foreign keys ----------------------------------------------------------------------
 
     fn add_foreign_keys(&mut self) {
@@ -711,6 +752,7 @@ impl<'a> Builder<'a> {
                 .flat_map(|oid| self.with_descendants(oid))
                 .collect();
             needed.extend(self.needs_of(item, &ends, None));
+            needed.extend(ends.iter().filter_map(|oid| self.logged_after.get(oid)));
             for table in ends.iter().filter_map(|oid| self.data_by_oid.get(oid)) {
                 rows += table.rows;
                 bytes += table.bytes;
