@@ -56,7 +56,7 @@ lint: setup-build
 # pgrx installs the extension's test build, so the real one comes after it.
 test: setup
 	$(MAKE) --no-print-directory lint
-	cargo test --package pgmig-core
+	cargo test --package pgmig-core --package pgmig-benches
 	.ci/pgrx-test $(PG_MAJOR) $(FEATURES)
 	$(MAKE) --no-print-directory install
 	cargo test --package pgmig-tests $(TESTS)
