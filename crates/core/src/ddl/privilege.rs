@@ -13,8 +13,13 @@ use super::namespace::PUBLIC;
 use crate::model::{Acl, Class, Grant, ObjectId};
 use crate::name::quote_ident;
 
+/// The privilege to run VACUUM and the like, and the major version it came with.
+const MAINTAIN: &str = "maintain";
+const MAINTAIN_SINCE: u32 = 17;
+
 /// The statements that turn the initial privileges of an object or column into those it has.
-fn render(acl: &Acl) -> Vec<Attribute> {
+fn render(acl: &Acl, target_major: u32) -> Vec<Attribute> {
+    let exists = |grant: &&Grant| grant.privilege != MAINTAIN || target_major >= MAINTAIN_SINCE;
     let initial = find_initial(acl);
     let target = Target {
         column: acl.column.as_deref().map(quote_ident),
@@ -23,8 +28,10 @@ fn render(acl: &Acl) -> Vec<Attribute> {
     };
     let mut attributes = Vec::new();
     for group in group_by_role(&initial) {
-        let lost: Vec<&Grant> =
-            group.into_iter().filter(|grant| !acl.grants.contains(grant)).collect();
+        let lost: Vec<&Grant> = group
+            .into_iter()
+            .filter(|grant| exists(grant) && !acl.grants.contains(grant))
+            .collect();
         attributes.extend(target.state(Verb::Revoke, &lost));
     }
     for group in group_by_role(&acl.grants) {
@@ -32,7 +39,8 @@ fn render(acl: &Acl) -> Vec<Attribute> {
             let gained: Vec<&Grant> = group
                 .iter()
                 .copied()
-                .filter(|grant| grant.is_grantable == is_grantable && !initial.contains(grant))
+                .filter(|grant| exists(grant) && !initial.contains(grant))
+                .filter(|grant| grant.is_grantable == is_grantable)
                 .collect();
             attributes.extend(target.state(Verb::Grant, &gained));
         }
@@ -53,7 +61,7 @@ pub(super) fn render_all(context: &Context, items: &[Item]) -> Vec<Item> {
         let attributes: Vec<Attribute> = acls
             .iter()
             .filter(|acl| acl.is_foreign || made.contains(&id))
-            .flat_map(render)
+            .flat_map(|acl| render(acl, context.options.target_major()))
             .collect();
         if let (Some(acl), false) = (acls.first(), attributes.is_empty()) {
             let object = format!("privileges on {} {}", acl.kind, acl.identity);
