@@ -36,6 +36,7 @@ pub enum ItemKind {
     Operator,
     OperatorFamily,
     OperatorClass,
+    FamilyMember,
     Cast,
     Conversion,
     TextSearch,

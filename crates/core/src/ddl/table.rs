@@ -47,6 +47,7 @@ fn render_table(context: &Context, table: &Table) -> Item {
     item.create.push(render_create(context, table, &identity, &elements));
     let mut actions = column::render_actions(context, table);
     match table.replica_identity {
+        _ if table.relkind == TableKind::Foreign => {}
         ReplicaIdentity::Full => actions.push("replica identity full".to_owned()),
         ReplicaIdentity::Nothing => actions.push("replica identity nothing".to_owned()),
         ReplicaIdentity::Default | ReplicaIdentity::Index => {}
