@@ -3,6 +3,7 @@
 use super::context::Context;
 use super::item::{Item, ItemKind};
 use super::sequence;
+use super::table;
 use crate::model::{
     Class, Column, ForeignOption, Generated, Identity, ObjectId, Sequence, SequenceLink, Table,
     TableKind,
@@ -106,6 +107,7 @@ fn inline_default<'a>(context: &Context, table: &Table, column: &'a Column) -> O
     let id = ObjectId::new(Class::COLUMN_DEFAULT, column.default_oid);
     let is_inherited = column.generated.is_some()
         && !table.is_partition
+        && !table::joins_parents_later(context, table)
         && parent_columns(context, table, column)
             .any(|parent| parent.default_sql.as_ref() == Some(default));
     (!context.is_separate(id) && !is_inherited).then_some(default)
