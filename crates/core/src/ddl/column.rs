@@ -5,10 +5,10 @@ use super::item::{Item, ItemKind};
 use super::sequence;
 use super::table;
 use crate::model::{
-    Class, Column, ForeignOption, Generated, Identity, ObjectId, Sequence, SequenceLink, Table,
-    TableKind,
+    Class, Column, ForeignOption, Generated, Identity, NotNull, ObjectId, Sequence, SequenceLink,
+    Table, TableKind,
 };
-use crate::name::{quote_ident, quote_literal};
+use crate::name::{quote_ident, quote_literal, quote_qualified};
 
 /// The first major version that names NOT NULL constraints.
 const NAMED_NOT_NULL: u32 = 18;
@@ -194,11 +194,53 @@ pub(super) fn render_separate_defaults(context: &Context, table: &Table) -> Vec<
             Item::in_schema(id, ItemKind::Default, "default of", &table.schema, &table.name);
         item.object = format!("{}.{}", item.object, column.name);
         item.table_oid = Some(table.oid);
-        item.requires.push(ObjectId::new(Class::RELATION, table.oid));
-        let relation = crate::name::quote_qualified(&table.schema, &table.name);
+        item.requires
+            .push(ObjectId::new(Class::RELATION, table.oid));
+        let relation = quote_qualified(&table.schema, &table.name);
         let column = quote_ident(&column.name);
         item.create.push(format!(
             "alter table only {relation} alter column {column} set default {default}"
+        ));
+        items.push(item);
+    }
+    items
+}
+
+/// An item for each NOT NULL that was never validated, since the data may violate it.
+pub(super) fn render_late_not_nulls(context: &Context, table: &Table) -> Vec<Item> {
+    let mut items = Vec::new();
+    for column in &table.columns {
+        let constraint = column.not_null_constraint.as_ref();
+        let is_late = |c: &&NotNull| !c.is_validated && (c.is_local || table.is_partition);
+        let Some(constraint) = constraint.filter(is_late) else {
+            continue;
+        };
+        if context.options.target_major() < NAMED_NOT_NULL {
+            continue;
+        }
+        let id = ObjectId::new(Class::CONSTRAINT, constraint.oid);
+        let mut item = Item::in_schema(
+            id,
+            ItemKind::Check,
+            "not null of",
+            &table.schema,
+            &table.name,
+        )
+        .after_data();
+        item.object = format!("{}.{}", item.object, column.name);
+        item.table_oid = Some(table.oid);
+        item.requires
+            .push(ObjectId::new(Class::RELATION, table.oid));
+        item.create.push(format!(
+            "alter table {} add constraint {} not null {}{} not valid",
+            quote_qualified(&table.schema, &table.name),
+            quote_ident(&constraint.name),
+            quote_ident(&column.name),
+            if constraint.is_no_inherit {
+                " no inherit"
+            } else {
+                ""
+            }
         ));
         items.push(item);
     }

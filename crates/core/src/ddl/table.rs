@@ -13,10 +13,11 @@ use crate::name::{quote_ident, quote_qualified};
 /// The access method that needs no mention.
 const DEFAULT_ACCESS_METHOD: &str = "heap";
 
-/// The table, its separate defaults, its attachment to a partitioned table, its row security.
+/// The table, its separate defaults and late NOT NULLs, its attachment to a partitioned table, its row security.
 pub(super) fn render(context: &Context, table: &Table) -> Vec<Item> {
     let mut items = vec![render_table(context, table)];
     items.extend(column::render_separate_defaults(context, table));
+    items.extend(column::render_late_not_nulls(context, table));
     items.extend(render_attachment(context, table));
     items.extend(render_row_security(table));
     items

@@ -16,7 +16,6 @@ select
       case when p.pubupdate then 'update' end,
       case when p.pubdelete then 'delete' end,
       case when p.pubtruncate then 'truncate' end, -- 11+
-      'truncate', -- 10-
       null),
     case when p.pubviaroot then ', publish_via_partition_root = true' end, -- 13+
     '', -- 12-
