@@ -11,15 +11,11 @@ use pgmig_core::source::catalog;
 use session::Session;
 
 fn main() -> pgmig_core::Result<()> {
-    let dsn = std::env::args()
-        .nth(1)
-        .expect("usage: schema_sql CONNECTION [VERSION]");
+    let dsn = std::env::args().nth(1).expect("usage: schema_sql CONNECTION [VERSION]");
     let catalog = catalog::read(&mut Session::connect(&dsn))?;
-    let target_version = std::env::args()
-        .nth(2)
-        .map_or(catalog.server.version_num, |version| {
-            version.parse().expect("not a server_version_num")
-        });
+    let target_version = std::env::args().nth(2).map_or(catalog.server.version_num, |version| {
+        version.parse().expect("not a server_version_num")
+    });
     let options = DdlOptions::all(target_version);
     let items = order::sort(ddl::render(&catalog, &options), &catalog.depends);
     println!("set search_path = '';\nset check_function_bodies = off;");
@@ -28,10 +24,7 @@ fn main() -> pgmig_core::Result<()> {
         if section.replace(item.section) != Some(item.section) {
             println!("-- section: {:?}", item.section);
         }
-        println!(
-            "-- {position} {:?}: {:?} needs {:?}",
-            item.kind, item.object, item.depends_on
-        );
+        println!("-- {position} {:?}: {:?} needs {:?}", item.kind, item.object, item.depends_on);
         let attributes = item.attributes.iter().map(|attribute| &attribute.sql);
         for sql in item.create.iter().chain(attributes) {
             println!("{sql};");

@@ -194,8 +194,7 @@ pub(super) fn render_separate_defaults(context: &Context, table: &Table) -> Vec<
             Item::in_schema(id, ItemKind::Default, "default of", &table.schema, &table.name);
         item.object = format!("{}.{}", item.object, column.name);
         item.table_oid = Some(table.oid);
-        item.requires
-            .push(ObjectId::new(Class::RELATION, table.oid));
+        item.requires.push(ObjectId::new(Class::RELATION, table.oid));
         let relation = quote_qualified(&table.schema, &table.name);
         let column = quote_ident(&column.name);
         item.create.push(format!(
@@ -219,28 +218,18 @@ pub(super) fn render_late_not_nulls(context: &Context, table: &Table) -> Vec<Ite
             continue;
         }
         let id = ObjectId::new(Class::CONSTRAINT, constraint.oid);
-        let mut item = Item::in_schema(
-            id,
-            ItemKind::Check,
-            "not null of",
-            &table.schema,
-            &table.name,
-        )
-        .after_data();
+        let mut item =
+            Item::in_schema(id, ItemKind::Check, "not null of", &table.schema, &table.name)
+                .after_data();
         item.object = format!("{}.{}", item.object, column.name);
         item.table_oid = Some(table.oid);
-        item.requires
-            .push(ObjectId::new(Class::RELATION, table.oid));
+        item.requires.push(ObjectId::new(Class::RELATION, table.oid));
         item.create.push(format!(
             "alter table {} add constraint {} not null {}{} not valid",
             quote_qualified(&table.schema, &table.name),
             quote_ident(&constraint.name),
             quote_ident(&column.name),
-            if constraint.is_no_inherit {
-                " no inherit"
-            } else {
-                ""
-            }
+            if constraint.is_no_inherit { " no inherit" } else { "" }
         ));
         items.push(item);
     }

@@ -67,22 +67,12 @@ impl<'a> Context<'a> {
         for index in catalog.indexes.iter().filter(|index| index.parent_index != 0) {
             partition_indexes.entry(index.parent_index).or_default().push(index.oid);
         }
-        let extensions: HashMap<u32, &str> = catalog
-            .extensions
-            .iter()
-            .map(|e| (e.oid, e.name.as_str()))
-            .collect();
+        let extensions: HashMap<u32, &str> =
+            catalog.extensions.iter().map(|e| (e.oid, e.name.as_str())).collect();
         let mut companions: HashMap<ObjectId, Vec<&str>> = HashMap::new();
-        for depend in catalog
-            .depends
-            .iter()
-            .filter(|d| d.kind == DependKind::AutoExtension)
-        {
+        for depend in catalog.depends.iter().filter(|d| d.kind == DependKind::AutoExtension) {
             let extension = extensions.get(&depend.reference.oid);
-            companions
-                .entry(depend.object)
-                .or_default()
-                .extend(extension);
+            companions.entry(depend.object).or_default().extend(extension);
         }
         Context {
             catalog,
@@ -95,11 +85,7 @@ impl<'a> Context<'a> {
             sequences_by_table,
             indexes: catalog.indexes.iter().map(|index| (index.oid, index)).collect(),
             partition_indexes,
-            schemas: catalog
-                .schemas
-                .iter()
-                .map(|s| (s.name.as_str(), s.oid))
-                .collect(),
+            schemas: catalog.schemas.iter().map(|s| (s.name.as_str(), s.oid)).collect(),
             companions,
             members: catalog
                 .depends
@@ -192,11 +178,7 @@ impl<'a> Context<'a> {
             let sql = format!("alter {noun} {identity} depends on extension {extension}");
             item.push_attribute(sql);
         }
-        if let Some(text) = annotations
-            .comments
-            .get(&id)
-            .filter(|_| self.options.comments)
-        {
+        if let Some(text) = annotations.comments.get(&id).filter(|_| self.options.comments) {
             item.push_attribute(format!("comment on {noun} {identity} is{}", literal(text)));
         }
         for label in annotations.labels.get(&id).into_iter().flatten() {

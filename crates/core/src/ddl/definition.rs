@@ -7,9 +7,7 @@ use crate::model::{Class, Definition, ObjectId};
 /// The object, unless an extension brings it or its table is not in the catalog.
 pub(super) fn render(context: &Context, definition: &Definition) -> Option<Item> {
     let id = definition.id;
-    let is_homeless = definition
-        .table_oid
-        .is_some_and(|oid| context.relation(oid).is_none());
+    let is_homeless = definition.table_oid.is_some_and(|oid| context.relation(oid).is_none());
     if is_homeless || context.is_member(id) {
         return None;
     }
@@ -33,12 +31,7 @@ pub(super) fn render(context: &Context, definition: &Definition) -> Option<Item>
     if let Some(owner) = definition.owner.as_ref().filter(|_| context.options.owner) {
         item.push_owner(&definition.noun, &definition.identity, owner);
     }
-    context.describe(
-        &mut item,
-        ObjectId::whole(id),
-        &definition.noun,
-        &definition.identity,
-    );
+    context.describe(&mut item, ObjectId::whole(id), &definition.noun, &definition.identity);
     Some(item)
 }
 

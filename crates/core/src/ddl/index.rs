@@ -44,17 +44,9 @@ pub(super) fn push_in_tablespace(
 
 /// CREATE INDEX in one statement, for an index without a predicate: its tablespace ends the text.
 pub(super) fn render_plain(context: &Context, index: &Index) -> String {
-    match index
-        .tablespace
-        .as_ref()
-        .filter(|_| context.options.tablespaces)
-    {
+    match index.tablespace.as_ref().filter(|_| context.options.tablespaces) {
         Some(tablespace) => {
-            format!(
-                "{} tablespace {}",
-                index.definition,
-                quote_ident(tablespace)
-            )
+            format!("{} tablespace {}", index.definition, quote_ident(tablespace))
         }
         None => index.definition.clone(),
     }

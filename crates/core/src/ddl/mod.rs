@@ -97,49 +97,14 @@ fn render_parts(
     items.extend(catalog.sequences.iter().flat_map(|sequence| sequence::render(c, sequence)));
     items.extend(catalog.tables.iter().flat_map(|table| table::render(c, table)));
     items.extend(catalog.views.iter().flat_map(|view| view::render(c, view)));
-    items.extend(
-        catalog
-            .indexes
-            .iter()
-            .flat_map(|index| index::render(c, index)),
-    );
-    items.extend(
-        catalog
-            .constraints
-            .iter()
-            .filter_map(|k| constraint::render(c, k)),
-    );
-    items.extend(
-        catalog
-            .triggers
-            .iter()
-            .filter_map(|t| rewrite::render_trigger(c, t)),
-    );
-    items.extend(
-        catalog
-            .rules
-            .iter()
-            .filter_map(|rule| rewrite::render_rule(c, rule)),
-    );
-    items.extend(
-        catalog
-            .policies
-            .iter()
-            .filter_map(|p| rewrite::render_policy(c, p)),
-    );
-    items.extend(
-        catalog
-            .definitions
-            .iter()
-            .filter_map(|d| definition::render(c, d)),
-    );
+    items.extend(catalog.indexes.iter().flat_map(|index| index::render(c, index)));
+    items.extend(catalog.constraints.iter().filter_map(|k| constraint::render(c, k)));
+    items.extend(catalog.triggers.iter().filter_map(|t| rewrite::render_trigger(c, t)));
+    items.extend(catalog.rules.iter().filter_map(|rule| rewrite::render_rule(c, rule)));
+    items.extend(catalog.policies.iter().filter_map(|p| rewrite::render_policy(c, p)));
+    items.extend(catalog.definitions.iter().filter_map(|d| definition::render(c, d)));
     let privileges = privilege::render_all(c, &items);
     items.extend(privileges);
-    items.extend(
-        catalog
-            .default_acls
-            .iter()
-            .filter_map(|acl| privilege::render_default(c, acl)),
-    );
+    items.extend(catalog.default_acls.iter().filter_map(|acl| privilege::render_default(c, acl)));
     items
 }

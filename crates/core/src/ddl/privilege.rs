@@ -30,9 +30,10 @@ fn render(acl: &Acl, target_major: u32) -> Vec<Attribute> {
 
 /// The default privileges of a role.
 pub(super) fn render_default(context: &Context, acl: &DefaultAcl) -> Option<Item> {
-    let within = acl.schema.as_deref().map_or(String::new(), |schema| {
-        format!(" in schema {}", quote_ident(schema))
-    });
+    let within = acl
+        .schema
+        .as_deref()
+        .map_or(String::new(), |schema| format!(" in schema {}", quote_ident(schema)));
     let role = quote_ident(&acl.role);
     let target = Target {
         prefix: format!("alter default privileges for role {role}{within} "),
@@ -41,10 +42,7 @@ pub(super) fn render_default(context: &Context, acl: &DefaultAcl) -> Option<Item
         owner: &acl.role,
     };
     let id = ObjectId::new(Class::DEFAULT_ACL, acl.oid);
-    let object = format!(
-        "default privileges of role {} on {}{within}",
-        acl.role, acl.kind
-    );
+    let object = format!("default privileges of role {} on {}{within}", acl.role, acl.kind);
     let mut item = Item::new(id, ItemKind::DefaultPrivileges, object, &acl.role).at_the_end();
     item.schema = acl.schema.clone();
     let target_major = context.options.target_major();
@@ -65,10 +63,8 @@ fn state_difference(
     let exists = |grant: &&Grant| grant.privilege != MAINTAIN || target_major >= MAINTAIN_SINCE;
     let mut attributes = Vec::new();
     for group in group_by_role(initial) {
-        let lost: Vec<&Grant> = group
-            .into_iter()
-            .filter(|grant| exists(grant) && !grants.contains(grant))
-            .collect();
+        let lost: Vec<&Grant> =
+            group.into_iter().filter(|grant| exists(grant) && !grants.contains(grant)).collect();
         attributes.extend(target.state(Verb::Revoke, &lost));
     }
     for group in group_by_role(grants) {

@@ -83,21 +83,13 @@ pub(super) fn joins_parents_later(context: &Context, table: &Table) -> bool {
     !table.is_partition
         && table.of_type.is_none()
         && table.columns.iter().all(is_own)
-        && checks
-            .filter(|c| c.kind == ConstraintKind::Check)
-            .all(|check| is_own_check(check))
+        && checks.filter(|c| c.kind == ConstraintKind::Check).all(|check| is_own_check(check))
 }
 
 /// The names of the parents that a table inherits from without being a partition.
 fn render_parents(context: &Context, table: &Table) -> Vec<String> {
-    let parents = if table.is_partition {
-        &[]
-    } else {
-        table.parents.as_slice()
-    };
-    let relations = parents
-        .iter()
-        .filter_map(|&parent| context.relation(parent));
+    let parents = if table.is_partition { &[] } else { table.parents.as_slice() };
+    let relations = parents.iter().filter_map(|&parent| context.relation(parent));
     relations.map(|parent| parent.quoted()).collect()
 }
 

@@ -389,11 +389,7 @@ mod tests {
     }
 
     fn needs(object: ObjectId, reference: ObjectId) -> Depend {
-        Depend {
-            object,
-            reference,
-            kind: DependKind::Normal,
-        }
+        Depend { object, reference, kind: DependKind::Normal }
     }
 
     fn item(object: ObjectId, kind: ItemKind, name: &str) -> Item {
@@ -432,11 +428,8 @@ mod tests {
 
     #[test]
     fn a_reference_that_no_item_makes_leads_on_to_what_it_depends_on() {
-        let [function, array, row] = [
-            id(Class::FUNCTION, 1),
-            id(Class::TYPE, 2),
-            id(Class::TYPE, 3),
-        ];
+        let [function, array, row] =
+            [id(Class::FUNCTION, 1), id(Class::TYPE, 2), id(Class::TYPE, 3)];
         let table = id(Class::RELATION, 4);
         let items = vec![
             item(function, ItemKind::Function, "function"),

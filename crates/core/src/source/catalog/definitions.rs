@@ -23,10 +23,7 @@ const QUERIES: [(u32, &str); 22] = [
     (10, include_str!("definition/text_search_parsers.sql")),
     (10, include_str!("definition/text_search_templates.sql")),
     (10, include_str!("definition/text_search_dictionaries.sql")),
-    (
-        10,
-        include_str!("definition/text_search_configurations.sql"),
-    ),
+    (10, include_str!("definition/text_search_configurations.sql")),
     (10, include_str!("definition/statistics.sql")),
     (10, include_str!("definition/publications.sql")),
     (10, include_str!("definition/publication_tables.sql")),
@@ -38,10 +35,7 @@ const QUERIES: [(u32, &str); 22] = [
 pub(super) fn read(session: &mut dyn CatalogSession) -> Result<Vec<Definition>> {
     let major = session.version_num() / 10_000;
     let mut definitions = Vec::new();
-    for (_, query) in QUERIES
-        .iter()
-        .filter(|(first_major, _)| *first_major <= major)
-    {
+    for (_, query) in QUERIES.iter().filter(|(first_major, _)| *first_major <= major) {
         definitions.extend(read_rows(session, query)?);
     }
     Ok(definitions)

@@ -138,13 +138,7 @@ fn is_within(mark: &str, major: u32) -> bool {
         (_, Some(last)) => (last, false),
         _ => return true,
     };
-    bound.parse().is_ok_and(|bound: u32| {
-        if is_first {
-            major >= bound
-        } else {
-            major <= bound
-        }
-    })
+    bound.parse().is_ok_and(|bound: u32| if is_first { major >= bound } else { major <= bound })
 }
 
 #[cfg(test)]
