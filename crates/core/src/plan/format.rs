@@ -48,6 +48,9 @@ const NEVER_RECEIVED: &[&str] = &[
     "pg_node_tree",
 ];
 
+/// Types whose receive function refuses the binary form of an empty value.
+const NEVER_RECEIVED_EMPTY: &[&str] = &["int2vector", "oidvector"];
+
 /// The first version whose intervals may be infinite. An older server takes their binary form for a
 /// finite interval, without a word; in text it refuses it.
 const INFINITE_INTERVAL_VERSION: u32 = 170_000;
@@ -165,6 +168,8 @@ impl Examiner<'_> {
             Some(format!("the binary form of type {name} is an OID of the source"))
         } else if NEVER_RECEIVED.contains(&name) || !self.target.binary_types.contains(name) {
             Some(format!("the target cannot read type {name} in binary"))
+        } else if NEVER_RECEIVED_EMPTY.contains(&name) {
+            Some(format!("servers do not read empty values of type {name} in binary"))
         } else if name == "interval"
             && has_infinity(self.source_version)
             && !has_infinity(self.target.version_num)
@@ -253,7 +258,17 @@ mod tests {
     }
 
     fn target() -> TargetFormats {
-        let names = ["int4", "text", "oid", "interval", "regclass", "pg_node_tree", "money", "xml"];
+        let names = [
+            "int2vector",
+            "int4",
+            "text",
+            "oid",
+            "interval",
+            "regclass",
+            "pg_node_tree",
+            "money",
+            "xml",
+        ];
         TargetFormats {
             version_num: 150_000,
             binary_types: names.iter().map(|name| (*name).to_owned()).collect(),
@@ -282,6 +297,7 @@ mod tests {
         assert_eq!(reason(&[aclitem], 1033), "column \"c\": type aclitem has no binary form");
         assert!(reason(&[builtin(9, "newer")], 9).ends_with("cannot read type newer in binary"));
         assert!(reason(&[builtin(194, "pg_node_tree")], 194).contains("cannot read"));
+        assert!(reason(&[builtin(22, "int2vector")], 22).contains("empty values"));
     }
 
     #[test]
