@@ -1,6 +1,7 @@
 # pgmig's only entry. Every target installs what it needs and is missing; see `make help`.
 #
 #   PG_CONFIG=   the pg_config of the server to build for, 15 to 18; default: Debian's newest, else 15
+#   DESTDIR=     install: a directory to put in front of the server's own
 #   SCALE=       demo (1) and bench (10): size of the Stack Overflow database, about 250 MB each
 #   KEEP=1       demo: leave the clusters running and say how to connect
 #   ROUNDS=      bench: rounds of every tool (5)
@@ -55,7 +56,7 @@ lint: setup-build
 # pgrx installs the extension's test build, so the real one comes after it.
 test: setup
 	$(MAKE) --no-print-directory lint
-	cargo test --package pgmig-core
+	cargo test --package pgmig-core --package pgmig-benches
 	.ci/pgrx-test $(PG_MAJOR) $(FEATURES)
 	$(MAKE) --no-print-directory install
 	cargo test --package pgmig-tests $(TESTS)
@@ -65,7 +66,7 @@ install: setup-build
 	@rm -rf $(PACKAGE_DIR)
 	@.ci/quiet 'build the extension for PostgreSQL $(PG_MAJOR)' $(BUILD)
 	@.ci/quiet 'install it' $(if $(shell test -w "$$($(PG_CONFIG) --pkglibdir)" && echo yes),,$(SUDO)) \
-		.ci/copy-tree $(PACKAGE_DIR) /
+		.ci/copy-tree $(PACKAGE_DIR) "$(DESTDIR)/"
 
 package: setup-build
 	rm -rf $(PACKAGE_DIR)

@@ -1,6 +1,6 @@
 -- One of everything that pgmig carries, under names that break careless tools, with rows.
 -- Loads as superuser into an empty database of PostgreSQL 15 or later: psql -v ON_ERROR_STOP=1 -f everything.sql
-set client_min_messages = warning;
+set client_min_messages = error;
 set client_encoding = 'UTF8';
 
 -- Roles belong to the cluster, so they may be there already.
@@ -456,3 +456,83 @@ grant select on sequence shop.orders_id_seq to pgmig_reader;
 grant usage on sequence shop.customers_id_seq to pgmig_reader;
 comment on sequence shop.customers_id_seq is 'behind an identity';
 grant usage on domain shop.percent to pgmig_reader;
+
+-- The smaller classes.
+create collation shop."col.lation ""%" (provider = libc, lc_collate = 'C', lc_ctype = 'C');
+create collation shop.numeric_order (provider = icu, locale = 'en-u-kn-true', deterministic = false);
+comment on collation shop.numeric_order is 'by number';
+alter collation shop.numeric_order owner to pgmig_owner;
+create table my_pgmig_x.collated (t text collate shop.numeric_order, u text collate shop."col.lation ""%");
+insert into my_pgmig_x.collated values ('a10', 'b'), ('a9', 'B');
+create statistics shop."stat.s ""%" (ndistinct, mcv) on mood, born from shop.customers;
+alter statistics shop."stat.s ""%" set statistics 55;
+comment on statistics shop."stat.s ""%" is 'two columns';
+create statistics shop.expression_stats on (lower(email::text)), born from shop.customers;
+create function shop.same(a shop.point3, b shop.point3) returns boolean language sql immutable
+  as $$ select a.x = b.x $$;
+create function shop.compare(a integer, b integer) returns integer language sql immutable strict
+  as $$ select pg_catalog.btint4cmp(b, a) $$;
+create operator shop.=== (function = shop.same, leftarg = shop.point3, rightarg = shop.point3, commutator = operator(shop.===));
+comment on operator shop.=== (shop.point3, shop.point3) is 'the same';
+alter operator shop.=== (shop.point3, shop.point3) owner to pgmig_owner;
+create operator shop.!! (function = shop.double, rightarg = integer);
+create operator class shop.backwards for type integer using btree as
+  operator 1 pg_catalog.>, operator 2 pg_catalog.>=, operator 3 pg_catalog.=,
+  operator 4 pg_catalog.<=, operator 5 pg_catalog.<, function 1 shop.compare(integer, integer);
+comment on operator class shop.backwards using btree is 'from high to low';
+create operator family shop."fam.ily" using btree;
+alter operator family shop."fam.ily" using btree add
+  operator 3 pg_catalog.= (integer, bigint), function 1 (integer, bigint) pg_catalog.btint48cmp(integer, bigint);
+create index orders_backwards on shop.orders ("or""der" shop.backwards);
+create function shop.to_text(p shop.point3) returns text language sql immutable as $$ select p.z $$;
+create cast (shop.point3 as text) with function shop.to_text(shop.point3) as assignment;
+create cast (shop.float_range as text) with inout;
+comment on cast (shop.point3 as text) is 'its z';
+create conversion shop.latin for 'LATIN1' to 'UTF8' from iso8859_1_to_utf8;
+create text search dictionary shop."dic.t" (template = pg_catalog.simple, accept = false, stopwords = 'english');
+create text search configuration shop.words (parser = pg_catalog."default");
+alter text search configuration shop.words add mapping for asciiword, word with shop."dic.t", pg_catalog.simple;
+comment on text search configuration shop.words is 'words';
+create text search template shop.my_template (init = dsimple_init, lexize = dsimple_lexize);
+create text search parser shop.my_parser (
+  start = prsd_start, gettoken = prsd_nexttoken, end = prsd_end, lextypes = prsd_lextype, headline = prsd_headline);
+create language "my ""lang" handler plpgsql_call_handler inline plpgsql_inline_handler validator plpgsql_validator;
+create transform for shop.mood language "my ""lang" (from sql with function pg_catalog.prsd_lextype(internal));
+create access method my_heap type table handler heap_tableam_handler;
+create table my_pgmig_x.other_method (id integer primary key) using my_heap;
+insert into my_pgmig_x.other_method values (1), (2);
+create foreign data wrapper "w.rapper" options (a 'it''s', "B b" '\');
+create server "ser.ver" type 't' version '1' foreign data wrapper "w.rapper" options (host 'h%');
+grant usage on foreign server "ser.ver" to pgmig_reader;
+create foreign table shop.far (id integer options (name 'i''d') not null, t text collate "C")
+  server "ser.ver" options (path '/x y');
+comment on foreign table shop.far is 'far away';
+create publication "pub.lication" with (publish = 'insert, update');
+alter publication "pub.lication" add table only shop.customers (id, email, mood) where (id > 5);
+alter publication "pub.lication" add table shop.events;
+create publication of_schema for tables in schema my_pgmig_x with (publish_via_partition_root);
+create publication of_all for all tables;
+create function shop.on_ddl() returns event_trigger language plpgsql as $$ begin end $$;
+create event trigger "even.t" on ddl_command_start when tag in ('CREATE SEQUENCE', 'DROP SEQUENCE')
+  execute function shop.on_ddl();
+alter event trigger "even.t" disable;
+comment on event trigger "even.t" is 'asleep';
+alter default privileges for role pgmig_owner in schema shop grant select on tables to pgmig_reader with grant option;
+alter default privileges for role pgmig_owner revoke execute on functions from public;
+alter default privileges for role pgmig_owner grant usage on types to "pgmig Wri""ter";
+alter default privileges for role pgmig_owner revoke usage on types from public;
+alter function shop.same(shop.point3, shop.point3) depends on extension citext;
+
+-- A base type, whose functions need its shell.
+create type shop.my_int;
+create function shop.my_int_in(cstring) returns shop.my_int language internal immutable strict as 'int4in';
+create function shop.my_int_out(shop.my_int) returns cstring language internal immutable strict as 'int4out';
+create function shop.my_int_recv(internal) returns shop.my_int language internal immutable strict as 'int4recv';
+create function shop.my_int_send(shop.my_int) returns bytea language internal immutable strict as 'int4send';
+create type shop.my_int (
+  input = shop.my_int_in, output = shop.my_int_out, receive = shop.my_int_recv, send = shop.my_int_send,
+  internallength = 4, passedbyvalue, alignment = int4, default = '7', category = 'N', delimiter = ';');
+comment on type shop.my_int is 'a number';
+create type shop.only_a_shell;
+create table my_pgmig_x.my_ints (i shop.my_int default '5', a shop.my_int[]);
+insert into my_pgmig_x.my_ints values ('1', '{1;2}'), (default, null);

@@ -1,6 +1,6 @@
 //! Prints the schema of a database as ordered statements, for developers:
 //! `schema_sql 'host=… dbname=…'`.
-//! With a second argument the indexes behind keys are built first.
+//! A second argument is the `server_version_num` of the target; without it that of the source is taken.
 
 #[path = "../tests/support/session.rs"]
 mod session;
@@ -11,21 +11,20 @@ use pgmig_core::source::catalog;
 use session::Session;
 
 fn main() -> pgmig_core::Result<()> {
-    let dsn = std::env::args().nth(1).expect("usage: schema_sql CONNECTION");
+    let dsn = std::env::args().nth(1).expect("usage: schema_sql CONNECTION [VERSION]");
     let catalog = catalog::read(&mut Session::connect(&dsn))?;
-    let options = DdlOptions::all(catalog.server.version_num);
+    let target_version = std::env::args().nth(2).map_or(catalog.server.version_num, |version| {
+        version.parse().expect("not a server_version_num")
+    });
+    let options = DdlOptions::all(target_version);
     let items = order::sort(ddl::render(&catalog, &options), &catalog.depends);
     println!("set search_path = '';\nset check_function_bodies = off;");
     let mut section = None;
-    for (position, mut item) in items.into_iter().enumerate() {
+    for (position, item) in items.iter().enumerate() {
         if section.replace(item.section) != Some(item.section) {
             println!("-- section: {:?}", item.section);
         }
         println!("-- {position} {:?}: {:?} needs {:?}", item.kind, item.object, item.depends_on);
-        let built_first = item.index_definition.iter().zip(&item.using_index).next();
-        if let Some((index, constraint)) = built_first.filter(|_| std::env::args().len() > 2) {
-            item.create = vec![index.clone(), constraint.clone()];
-        }
         let attributes = item.attributes.iter().map(|attribute| &attribute.sql);
         for sql in item.create.iter().chain(attributes) {
             println!("{sql};");

@@ -3,11 +3,12 @@
 use super::context::Context;
 use super::item::{Item, ItemKind};
 use super::sequence;
+use super::table;
 use crate::model::{
-    Class, Column, ForeignOption, Generated, Identity, ObjectId, Sequence, SequenceLink, Table,
-    TableKind,
+    Class, Column, ForeignOption, Generated, Identity, NotNull, ObjectId, Sequence, SequenceLink,
+    Table, TableKind,
 };
-use crate::name::{quote_ident, quote_literal};
+use crate::name::{quote_ident, quote_literal, quote_qualified};
 
 /// The first major version that names NOT NULL constraints.
 const NAMED_NOT_NULL: u32 = 18;
@@ -106,6 +107,7 @@ fn inline_default<'a>(context: &Context, table: &Table, column: &'a Column) -> O
     let id = ObjectId::new(Class::COLUMN_DEFAULT, column.default_oid);
     let is_inherited = column.generated.is_some()
         && !table.is_partition
+        && !table::joins_parents_later(context, table)
         && parent_columns(context, table, column)
             .any(|parent| parent.default_sql.as_ref() == Some(default));
     (!context.is_separate(id) && !is_inherited).then_some(default)
@@ -193,10 +195,41 @@ pub(super) fn render_separate_defaults(context: &Context, table: &Table) -> Vec<
         item.object = format!("{}.{}", item.object, column.name);
         item.table_oid = Some(table.oid);
         item.requires.push(ObjectId::new(Class::RELATION, table.oid));
-        let relation = crate::name::quote_qualified(&table.schema, &table.name);
+        let relation = quote_qualified(&table.schema, &table.name);
         let column = quote_ident(&column.name);
         item.create.push(format!(
             "alter table only {relation} alter column {column} set default {default}"
+        ));
+        items.push(item);
+    }
+    items
+}
+
+/// An item for each NOT NULL that was never validated, since the data may violate it.
+pub(super) fn render_late_not_nulls(context: &Context, table: &Table) -> Vec<Item> {
+    let mut items = Vec::new();
+    for column in &table.columns {
+        let constraint = column.not_null_constraint.as_ref();
+        let is_late = |c: &&NotNull| !c.is_validated && (c.is_local || table.is_partition);
+        let Some(constraint) = constraint.filter(is_late) else {
+            continue;
+        };
+        if context.options.target_major() < NAMED_NOT_NULL {
+            continue;
+        }
+        let id = ObjectId::new(Class::CONSTRAINT, constraint.oid);
+        let mut item =
+            Item::in_schema(id, ItemKind::Check, "not null of", &table.schema, &table.name)
+                .after_data();
+        item.object = format!("{}.{}", item.object, column.name);
+        item.table_oid = Some(table.oid);
+        item.requires.push(ObjectId::new(Class::RELATION, table.oid));
+        item.create.push(format!(
+            "alter table {} add constraint {} not null {}{} not valid",
+            quote_qualified(&table.schema, &table.name),
+            quote_ident(&constraint.name),
+            quote_ident(&column.name),
+            if constraint.is_no_inherit { " no inherit" } else { "" }
         ));
         items.push(item);
     }

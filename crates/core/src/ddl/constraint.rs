@@ -65,7 +65,7 @@ fn render_index_constraint(
         ));
     }
     if has_plain_index(table, constraint, index) {
-        item.index_definition = Some(index.definition.clone());
+        item.index_definition = Some(index::render_plain(context, index));
         item.using_index = Some(render_using_index(&relation, constraint, index));
     }
     index::finish(context, &mut item, index, &relation);

@@ -36,6 +36,8 @@ pub(super) struct Context<'a> {
     indexes: HashMap<u32, &'a Index>,
     partition_indexes: HashMap<u32, Vec<u32>>,
     members: HashSet<ObjectId>,
+    /// The extensions that an object does not belong to but goes with.
+    companions: HashMap<ObjectId, Vec<&'a str>>,
     schemas: HashMap<&'a str, u32>,
 }
 
@@ -65,6 +67,13 @@ impl<'a> Context<'a> {
         for index in catalog.indexes.iter().filter(|index| index.parent_index != 0) {
             partition_indexes.entry(index.parent_index).or_default().push(index.oid);
         }
+        let extensions: HashMap<u32, &str> =
+            catalog.extensions.iter().map(|e| (e.oid, e.name.as_str())).collect();
+        let mut companions: HashMap<ObjectId, Vec<&str>> = HashMap::new();
+        for depend in catalog.depends.iter().filter(|d| d.kind == DependKind::AutoExtension) {
+            let extension = extensions.get(&depend.reference.oid);
+            companions.entry(depend.object).or_default().extend(extension);
+        }
         Context {
             catalog,
             options,
@@ -77,6 +86,7 @@ impl<'a> Context<'a> {
             indexes: catalog.indexes.iter().map(|index| (index.oid, index)).collect(),
             partition_indexes,
             schemas: catalog.schemas.iter().map(|s| (s.name.as_str(), s.oid)).collect(),
+            companions,
             members: catalog
                 .depends
                 .iter()
@@ -160,9 +170,14 @@ impl<'a> Context<'a> {
         self.describe(item, id, noun, identity);
     }
 
-    /// Adds the comment and labels on an object or column.
+    /// Adds the comment and labels on an object or column, and the extensions that it goes with.
     pub(super) fn describe(&self, item: &mut Item, id: ObjectId, noun: &str, identity: &str) {
         let annotations = &self.catalog.annotations;
+        for extension in self.companions.get(&id).into_iter().flatten() {
+            let extension = quote_ident(extension);
+            let sql = format!("alter {noun} {identity} depends on extension {extension}");
+            item.push_attribute(sql);
+        }
         if let Some(text) = annotations.comments.get(&id).filter(|_| self.options.comments) {
             item.push_attribute(format!("comment on {noun} {identity} is{}", literal(text)));
         }

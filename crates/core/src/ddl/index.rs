@@ -42,6 +42,16 @@ pub(super) fn push_in_tablespace(
     }
 }
 
+/// CREATE INDEX in one statement, for an index without a predicate: its tablespace ends the text.
+pub(super) fn render_plain(context: &Context, index: &Index) -> String {
+    match index.tablespace.as_ref().filter(|_| context.options.tablespaces) {
+        Some(tablespace) => {
+            format!("{} tablespace {}", index.definition, quote_ident(tablespace))
+        }
+        None => index.definition.clone(),
+    }
+}
+
 /// Adds what is said of an index once it is there.
 pub(super) fn finish(context: &Context, item: &mut Item, index: &Index, relation: &str) {
     let identity = quote_qualified(&index.schema, &index.name);

@@ -36,6 +36,7 @@ pub enum ItemKind {
     Operator,
     OperatorFamily,
     OperatorClass,
+    FamilyMember,
     Cast,
     Conversion,
     TextSearch,
@@ -112,7 +113,7 @@ pub struct Item {
 
 impl Item {
     /// An item before the data that provides its own address and does nothing yet.
-    pub(super) fn new(id: ObjectId, kind: ItemKind, object: String, name: &str) -> Self {
+    pub(crate) fn new(id: ObjectId, kind: ItemKind, object: String, name: &str) -> Self {
         Item {
             id,
             kind,
@@ -147,7 +148,7 @@ impl Item {
     }
 
     /// The same item, after the data.
-    pub(super) fn after_data(mut self) -> Self {
+    pub(crate) fn after_data(mut self) -> Self {
         self.section = Section::PostData;
         self
     }

@@ -6,12 +6,15 @@
 //! repeated with a longer list of such parts until nothing is left to separate. Statements assume an
 //! empty `search_path`, `check_function_bodies = off` and the built-in default access method and tablespace.
 //!
-//! To add a class of object: a query in `source::catalog`, a struct in `model`, a renderer here.
+//! To add a class of object: a query in `source::catalog`, a struct in `model`, a renderer here; or, for
+//! one that needs nothing but its statements, a query in `source::catalog::definitions` and its kind in
+//! `definition`.
 
 mod column;
 mod constraint;
 mod context;
 mod data_type;
+mod definition;
 mod index;
 mod item;
 mod namespace;
@@ -99,7 +102,9 @@ fn render_parts(
     items.extend(catalog.triggers.iter().filter_map(|t| rewrite::render_trigger(c, t)));
     items.extend(catalog.rules.iter().filter_map(|rule| rewrite::render_rule(c, rule)));
     items.extend(catalog.policies.iter().filter_map(|p| rewrite::render_policy(c, p)));
+    items.extend(catalog.definitions.iter().filter_map(|d| definition::render(c, d)));
     let privileges = privilege::render_all(c, &items);
     items.extend(privileges);
+    items.extend(catalog.default_acls.iter().filter_map(|acl| privilege::render_default(c, acl)));
     items
 }

@@ -10,29 +10,70 @@ use std::collections::HashSet;
 use super::context::Context;
 use super::item::{Attribute, Item, ItemKind, PRIVILEGES, Section};
 use super::namespace::PUBLIC;
-use crate::model::{Acl, Class, Grant, ObjectId};
+use crate::model::{Acl, Class, DefaultAcl, Grant, ObjectId};
 use crate::name::quote_ident;
 
+/// The privilege to run VACUUM and the like, and the major version it came with.
+const MAINTAIN: &str = "maintain";
+const MAINTAIN_SINCE: u32 = 17;
+
 /// The statements that turn the initial privileges of an object or column into those it has.
-fn render(acl: &Acl) -> Vec<Attribute> {
-    let initial = find_initial(acl);
+fn render(acl: &Acl, target_major: u32) -> Vec<Attribute> {
     let target = Target {
+        prefix: String::new(),
         column: acl.column.as_deref().map(quote_ident),
         on: format!("{} {}", acl.kind, acl.identity),
         owner: &acl.owner,
     };
+    state_difference(&target, &find_initial(acl), &acl.grants, target_major)
+}
+
+/// The default privileges of a role.
+pub(super) fn render_default(context: &Context, acl: &DefaultAcl) -> Option<Item> {
+    let within = acl
+        .schema
+        .as_deref()
+        .map_or(String::new(), |schema| format!(" in schema {}", quote_ident(schema)));
+    let role = quote_ident(&acl.role);
+    let target = Target {
+        prefix: format!("alter default privileges for role {role}{within} "),
+        column: None,
+        on: acl.kind.clone(),
+        owner: &acl.role,
+    };
+    let id = ObjectId::new(Class::DEFAULT_ACL, acl.oid);
+    let object = format!("default privileges of role {} on {}{within}", acl.role, acl.kind);
+    let mut item = Item::new(id, ItemKind::DefaultPrivileges, object, &acl.role).at_the_end();
+    item.schema = acl.schema.clone();
+    let target_major = context.options.target_major();
+    item.attributes = state_difference(&target, &acl.initial, &acl.grants, target_major);
+    for attribute in &mut item.attributes {
+        attribute.roles.push(acl.role.clone());
+    }
+    (context.options.privileges && !item.attributes.is_empty()).then_some(item)
+}
+
+/// The statements that turn `initial` into `grants`, as far as the target knows the privileges.
+fn state_difference(
+    target: &Target,
+    initial: &[Grant],
+    grants: &[Grant],
+    target_major: u32,
+) -> Vec<Attribute> {
+    let exists = |grant: &&Grant| grant.privilege != MAINTAIN || target_major >= MAINTAIN_SINCE;
     let mut attributes = Vec::new();
-    for group in group_by_role(&initial) {
+    for group in group_by_role(initial) {
         let lost: Vec<&Grant> =
-            group.into_iter().filter(|grant| !acl.grants.contains(grant)).collect();
+            group.into_iter().filter(|grant| exists(grant) && !grants.contains(grant)).collect();
         attributes.extend(target.state(Verb::Revoke, &lost));
     }
-    for group in group_by_role(&acl.grants) {
+    for group in group_by_role(grants) {
         for is_grantable in [false, true] {
             let gained: Vec<&Grant> = group
                 .iter()
                 .copied()
-                .filter(|grant| grant.is_grantable == is_grantable && !initial.contains(grant))
+                .filter(|grant| exists(grant) && !initial.contains(grant))
+                .filter(|grant| grant.is_grantable == is_grantable)
                 .collect();
             attributes.extend(target.state(Verb::Grant, &gained));
         }
@@ -53,7 +94,7 @@ pub(super) fn render_all(context: &Context, items: &[Item]) -> Vec<Item> {
         let attributes: Vec<Attribute> = acls
             .iter()
             .filter(|acl| acl.is_foreign || made.contains(&id))
-            .flat_map(render)
+            .flat_map(|acl| render(acl, context.options.target_major()))
             .collect();
         if let (Some(acl), false) = (acls.first(), attributes.is_empty()) {
             let object = format!("privileges on {} {}", acl.kind, acl.identity);
@@ -90,6 +131,8 @@ fn find_initial(acl: &Acl) -> Cow<'_, [Grant]> {
 
 /// The object whose privileges are stated.
 struct Target<'a> {
+    /// What stands before GRANT or REVOKE.
+    prefix: String,
     column: Option<String>,
     on: String,
     owner: &'a str,
@@ -118,8 +161,8 @@ impl Target<'_> {
         let grantee = first.grantee.as_deref().map_or("public".to_owned(), quote_ident);
         let on = &self.on;
         let mut sql = match verb {
-            Verb::Grant => format!("grant {privileges} on {on} to {grantee}"),
-            Verb::Revoke => format!("revoke {privileges} on {on} from {grantee}"),
+            Verb::Grant => format!("{}grant {privileges} on {on} to {grantee}", self.prefix),
+            Verb::Revoke => format!("{}revoke {privileges} on {on} from {grantee}", self.prefix),
         };
         if verb == Verb::Grant && first.is_grantable && first.grantee.as_deref() != Some(self.owner)
         {

@@ -50,8 +50,8 @@ fn runs_statements(
     false
 }
 
-/// Adds, for each separate check of a table, the same check of its parents and children: a parent's check
-/// is added to the children with it, so one cannot come before the data without the other.
+/// Adds, for each separate check of a table, those of the children that have it from there and nowhere
+/// else, and the other way round: such checks are made with the parent's.
 pub(super) fn include_inherited(catalog: &Catalog, separate: &mut HashSet<ObjectId>) {
     let parents: HashMap<u32, &[u32]> =
         catalog.tables.iter().map(|table| (table.oid, table.parents.as_slice())).collect();
@@ -61,7 +61,7 @@ pub(super) fn include_inherited(catalog: &Catalog, separate: &mut HashSet<Object
         if check.table_oid != 0 {
             by_name.insert((check.table_oid, &check.name), check.oid);
         }
-        if check.inherited_count > 0 {
+        if check.inherited_count > 0 && !check.is_local {
             inherited.push(check);
         }
     }

@@ -13,10 +13,11 @@ use crate::name::{quote_ident, quote_qualified};
 /// The access method that needs no mention.
 const DEFAULT_ACCESS_METHOD: &str = "heap";
 
-/// The table, its separate defaults, its attachment to a partitioned table, its row security.
+/// The table, its separate defaults and late NOT NULLs, its attachment to a partitioned table, its row security.
 pub(super) fn render(context: &Context, table: &Table) -> Vec<Item> {
     let mut items = vec![render_table(context, table)];
     items.extend(column::render_separate_defaults(context, table));
+    items.extend(column::render_late_not_nulls(context, table));
     items.extend(render_attachment(context, table));
     items.extend(render_row_security(table));
     items
@@ -46,7 +47,14 @@ fn render_table(context: &Context, table: &Table) -> Item {
     }
     item.create.push(render_create(context, table, &identity, &elements));
     let mut actions = column::render_actions(context, table);
+    if joins_parents_later(context, table) {
+        let parents = render_parents(context, table).into_iter();
+        item.create.extend(
+            parents.map(|parent| format!("alter {} only {identity} inherit {parent}", noun(table))),
+        );
+    }
     match table.replica_identity {
+        _ if table.relkind == TableKind::Foreign => {}
         ReplicaIdentity::Full => actions.push("replica identity full".to_owned()),
         ReplicaIdentity::Nothing => actions.push("replica identity nothing".to_owned()),
         ReplicaIdentity::Default | ReplicaIdentity::Index => {}
@@ -58,6 +66,31 @@ fn render_table(context: &Context, table: &Table) -> Item {
     context.annotate(&mut item, id, noun(table), &identity, &table.owner);
     describe_parts(context, table, &identity, &mut item);
     item
+}
+
+/// Whether the table can be made on its own and told of its parents afterwards: then its columns keep
+/// their order, which INHERITS would not respect. It must have everything inherited as its own, too.
+pub(super) fn joins_parents_later(context: &Context, table: &Table) -> bool {
+    let is_own = |column: &Column| {
+        let not_null = column.not_null_constraint.as_ref();
+        column.inherited_count == 0 || column.is_local && not_null.is_none_or(|c| c.is_local)
+    };
+    let is_own_check = |check: &Constraint| {
+        let is_separate = context.is_separate(ObjectId::new(Class::CONSTRAINT, check.oid));
+        check.inherited_count == 0 || check.is_local && !is_separate
+    };
+    let checks = context.constraints_of(table.oid).iter();
+    !table.is_partition
+        && table.of_type.is_none()
+        && table.columns.iter().all(is_own)
+        && checks.filter(|c| c.kind == ConstraintKind::Check).all(|check| is_own_check(check))
+}
+
+/// The names of the parents that a table inherits from without being a partition.
+fn render_parents(context: &Context, table: &Table) -> Vec<String> {
+    let parents = if table.is_partition { &[] } else { table.parents.as_slice() };
+    let relations = parents.iter().filter_map(|&parent| context.relation(parent));
+    relations.map(|parent| parent.quoted()).collect()
 }
 
 /// Notes that a default comes with the table, and whether it could come later.
@@ -107,13 +140,8 @@ fn render_create(context: &Context, table: &Table, identity: &str, elements: &[S
         }
         sql.push(')');
     }
-    if !table.is_partition && !table.parents.is_empty() {
-        let parents: Vec<String> = table
-            .parents
-            .iter()
-            .filter_map(|&parent| context.relation(parent))
-            .map(|parent| parent.quoted())
-            .collect();
+    let parents = render_parents(context, table);
+    if !parents.is_empty() && !joins_parents_later(context, table) {
         sql.push_str(&format!(" inherits ({})", parents.join(", ")));
     }
     if let Some(key) = &table.partition_key {

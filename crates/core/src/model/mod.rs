@@ -6,6 +6,7 @@
 
 mod constraint;
 mod data_type;
+mod definition;
 mod object;
 mod relation;
 mod rewrite;
@@ -19,6 +20,7 @@ pub use constraint::{Constraint, ConstraintKind, Index, IndexColumnStatistics};
 pub use data_type::{
     BaseType, CompositeType, DataType, DomainType, RangeType, TypeDefinition, TypeInfo, TypeKind,
 };
+pub use definition::{DefaultAcl, Definition};
 pub use object::{
     Acl, Annotations, Class, Comment, Depend, DependKind, Grant, ObjectId, SecurityLabel,
 };
@@ -50,6 +52,9 @@ pub struct Catalog {
     pub triggers: Vec<Trigger>,
     pub rules: Vec<Rule>,
     pub policies: Vec<Policy>,
+    /// Objects of the smaller classes, those of extensions included.
+    pub definitions: Vec<Definition>,
+    pub default_acls: Vec<DefaultAcl>,
     pub annotations: Annotations,
     /// Functions that run statements, extensions' own included.
     pub procedural_functions: HashSet<u32>,

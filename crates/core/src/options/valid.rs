@@ -360,6 +360,16 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
+
+    #[test]
+    fn the_documentation_lists_the_options_that_exist() {
+        let documented = include_str!("../../../../docs/options.md");
+        assert!(
+            documented.contains(&render_markdown()),
+            "docs/options.md: replace the table by the output of \
+             `cargo run -p pgmig-core --example options_table`"
+        );
+    }
     use crate::options::Options;
 
     #[test]

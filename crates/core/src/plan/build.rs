@@ -63,6 +63,7 @@ pub fn build(input: &Input<'_>) -> Plan {
     let schema = builder.add_schema(cleared);
     builder.add_copies(schema);
     builder.add_keys(schema);
+    builder.add_logging();
     builder.add_foreign_keys();
     builder.add_checks(schema);
     builder.add_analyze();
@@ -101,6 +102,8 @@ struct Builder<'a> {
     group_of: HashMap<u32, usize>,
     groups: Vec<Vec<usize>>,
     restored_keys: Vec<i32>,
+    /// The task after which a table that was loaded unlogged is logged again.
+    logged_after: HashMap<u32, i32>,
 }
 
 impl<'a> Builder<'a> {
@@ -129,6 +132,7 @@ impl<'a> Builder<'a> {
             group_of: HashMap::new(),
             groups: Vec::new(),
             restored_keys: Vec::new(),
+            logged_after: HashMap::new(),
         };
         builder.stages = builder.find_stages();
         builder.form_groups();
@@ -221,12 +225,14 @@ impl<'a> Builder<'a> {
             .map(|drop| Statement::new(&drop.object, &drop.sql))
             .collect();
         // Other tables are emptied by the very task that fills them, so that rows are frozen.
-        let in_pieces = self.input.tables.iter().filter(|table| !table.is_loaded_at_once());
-        for part in in_pieces.flat_map(DataTable::copied_parts) {
-            if self.input.existing.tables.contains_key(&part.oid) {
-                let object = format!("table {}", part.target);
-                let sql = format!("truncate only {}", part.target.quoted());
-                statements.push(Statement::new(&object, &sql));
+        for table in self.input.tables {
+            for part in table.copied_parts() {
+                let is_filled_apart = !table.is_loaded_at_once() || self.is_loaded_unlogged(part);
+                if self.input.existing.tables.contains_key(&part.oid) && is_filled_apart {
+                    let object = format!("table {}", part.target);
+                    let sql = format!("truncate only {}", part.target.quoted());
+                    statements.push(Statement::new(&object, &sql));
+                }
             }
         }
         self.add_statements(statements, TaskKind::Ddl, "clearing of existing tables", None)
@@ -241,6 +247,11 @@ impl<'a> Builder<'a> {
                 statements.extend(self.statements_of(item));
                 ends.push((position, statements.len()));
             }
+        }
+        let parts = self.input.tables.iter().flat_map(DataTable::copied_parts);
+        for part in parts.filter(|part| self.is_loaded_unlogged(part)) {
+            let sql = format!("alter table {} set unlogged", part.target.quoted());
+            statements.push(Statement::new(&format!("table {}", part.target), &sql));
         }
         let first = self.next_id();
         let last = self.add_statements(statements, TaskKind::Ddl, "schema", after);
@@ -677,6 +688,38 @@ impl<'a> Builder<'a> {
         needed
     }
 
+    // ---- unlogged loading ------------------------------------------------------------------
+
+    /// Whether a table that is to be logged is unlogged while it is loaded.
+    fn is_loaded_unlogged(&self, part: &Part) -> bool {
+        self.input.options.use_unlogged_tables && part.copies_data && !part.is_unlogged
+    }
+
+    /// Makes tables logged again once their indexes are built: before foreign keys, which may not
+    /// refer from a logged table to an unlogged one.
+    fn add_logging(&mut self) {
+        let input = self.input;
+        for part in input.tables.iter().flat_map(DataTable::copied_parts) {
+            if !self.is_loaded_unlogged(part) {
+                continue;
+            }
+            let sql = format!("alter table {} set logged", part.target.quoted());
+            let object = format!("table {}", part.target);
+            let needed: BTreeSet<i32> =
+                [self.copies_of.get(&part.oid), self.keys_of.get(&part.oid)]
+                    .into_iter()
+                    .flatten()
+                    .flatten()
+                    .copied()
+                    .collect();
+            let work = Work::Statements { statements: vec![Statement::new(&object, &sql)] };
+            let id = self.push(TaskKind::Constraint, object, work, needed);
+            self.describe_table_task(part.oid, LockMode::AccessExclusive);
+            self.keys_of.entry(part.oid).or_default().push(id);
+            self.logged_after.insert(part.oid, id);
+        }
+    }
+
     // ---- foreign keys ----------------------------------------------------------------------
 
     fn add_foreign_keys(&mut self) {
@@ -713,6 +756,7 @@ impl<'a> Builder<'a> {
                 .flat_map(|oid| self.with_descendants(oid))
                 .collect();
             needed.extend(self.needs_of(item, &ends, None));
+            needed.extend(ends.iter().filter_map(|oid| self.logged_after.get(oid)));
             for table in ends.iter().filter_map(|oid| self.parts_by_oid.get(oid)) {
                 rows += table.rows;
                 bytes += table.bytes;

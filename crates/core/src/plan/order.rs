@@ -379,3 +379,77 @@ impl Providers {
         found
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(class: Class, oid: u32) -> ObjectId {
+        ObjectId::new(class, oid)
+    }
+
+    fn needs(object: ObjectId, reference: ObjectId) -> Depend {
+        Depend { object, reference, kind: DependKind::Normal }
+    }
+
+    fn item(object: ObjectId, kind: ItemKind, name: &str) -> Item {
+        Item::new(object, kind, name.to_owned(), name)
+    }
+
+    fn names(items: &[Item]) -> Vec<&str> {
+        items.iter().map(|item| item.name.as_str()).collect()
+    }
+
+    #[test]
+    fn dependencies_come_before_kinds_and_kinds_before_names() {
+        let [table, function] = [id(Class::RELATION, 1), id(Class::FUNCTION, 2)];
+        let other = id(Class::FUNCTION, 3);
+        let items = vec![
+            item(table, ItemKind::Table, "a table"),
+            item(function, ItemKind::Function, "z needs the table"),
+            item(other, ItemKind::Function, "b"),
+        ];
+        let sorted = sort(items, &[needs(function, table)]);
+        assert_eq!(names(&sorted), ["b", "a table", "z needs the table"]);
+        assert_eq!(sorted[2].depends_on, [1]);
+    }
+
+    #[test]
+    fn what_needs_something_after_the_data_is_after_the_data() {
+        let [key, view] = [id(Class::CONSTRAINT, 1), id(Class::RELATION, 2)];
+        let items = vec![
+            item(view, ItemKind::View, "view"),
+            item(key, ItemKind::PrimaryKey, "key").after_data(),
+        ];
+        let sorted = sort(items, &[needs(view, key)]);
+        assert_eq!(names(&sorted), ["key", "view"]);
+        assert_eq!(sorted[1].section, Section::PostData);
+    }
+
+    #[test]
+    fn a_reference_that_no_item_makes_leads_on_to_what_it_depends_on() {
+        let [function, array, row] =
+            [id(Class::FUNCTION, 1), id(Class::TYPE, 2), id(Class::TYPE, 3)];
+        let table = id(Class::RELATION, 4);
+        let items = vec![
+            item(function, ItemKind::Function, "function"),
+            item(table, ItemKind::Table, "table"),
+        ];
+        let depends = [needs(function, array), needs(array, row), needs(row, table)];
+        assert_eq!(names(&sort(items, &depends)), ["table", "function"]);
+    }
+
+    #[test]
+    fn a_cycle_is_broken_at_a_default_rather_than_at_a_view() {
+        let [table, view] = [id(Class::RELATION, 1), id(Class::RELATION, 2)];
+        let [default, rule] = [id(Class::COLUMN_DEFAULT, 3), id(Class::RULE, 4)];
+        let mut with_default = item(table, ItemKind::Table, "table");
+        with_default.provides.push(default);
+        with_default.splittable.push(default);
+        let mut with_rule = item(view, ItemKind::View, "view");
+        with_rule.provides.push(rule);
+        with_rule.splittable.push(rule);
+        let depends = [needs(default, view), needs(rule, table)];
+        assert_eq!(find_splits(&[with_default, with_rule], &depends), [default]);
+    }
+}

@@ -11,12 +11,10 @@ pub struct Session {
 }
 
 impl Session {
-    /// Connects and empties the search path.
+    /// Connects, empties the search path and turns off JIT compilation.
     pub fn connect(dsn: &str) -> Self {
         let mut client = Client::connect(dsn, NoTls).expect("could not connect");
-        client
-            .batch_execute("set search_path = ''; set statement_timeout = 0")
-            .expect("set failed");
+        client.batch_execute("set search_path = ''; set jit = off").expect("set failed");
         let row = client.query_one("show server_version_num", &[]).expect("show failed");
         let version_num = row.get::<_, &str>(0).parse().expect("not a version");
         Session { client, version_num }

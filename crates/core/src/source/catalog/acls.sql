@@ -11,11 +11,11 @@ with object (class, oid, subid, letter, kind, owner, acl, schema, identity, col,
     n.nspname,
     pg_catalog.format('%I.%I', n.nspname, c.relname),
     null::pg_catalog.name,
-    n.nspname ~ '^pg_' or n.nspname = 'information_schema'
+    n.nspname ~ '^pg_'
   from pg_catalog.pg_class c
   join pg_catalog.pg_namespace n on n.oid = c.relnamespace
   where c.relacl is not null
-    and n.nspname !~ '^pg_(toast|temp)'
+    and n.nspname !~ '^(pg_toast|pg_temp|information_schema$)'
   union all
   select
     'pg_catalog.pg_class'::pg_catalog.regclass,
@@ -28,13 +28,13 @@ with object (class, oid, subid, letter, kind, owner, acl, schema, identity, col,
     n.nspname,
     pg_catalog.format('%I.%I', n.nspname, c.relname),
     a.attname,
-    n.nspname ~ '^pg_' or n.nspname = 'information_schema'
+    n.nspname ~ '^pg_'
   from pg_catalog.pg_attribute a
   join pg_catalog.pg_class c on c.oid = a.attrelid
   join pg_catalog.pg_namespace n on n.oid = c.relnamespace
   where a.attacl is not null
     and not a.attisdropped
-    and n.nspname !~ '^pg_(toast|temp)'
+    and n.nspname !~ '^(pg_toast|pg_temp|information_schema$)'
   union all
   select
     'pg_catalog.pg_proc'::pg_catalog.regclass,
@@ -51,10 +51,11 @@ with object (class, oid, subid, letter, kind, owner, acl, schema, identity, col,
       p.proname,
       pg_catalog.pg_get_function_identity_arguments(p.oid)),
     null,
-    n.nspname ~ '^pg_' or n.nspname = 'information_schema'
+    n.nspname ~ '^pg_'
   from pg_catalog.pg_proc p
   join pg_catalog.pg_namespace n on n.oid = p.pronamespace
   where p.proacl is not null
+    and n.nspname <> 'information_schema'
   union all
   select
     'pg_catalog.pg_type'::pg_catalog.regclass,
@@ -67,10 +68,11 @@ with object (class, oid, subid, letter, kind, owner, acl, schema, identity, col,
     n.nspname,
     pg_catalog.format('%I.%I', n.nspname, t.typname),
     null,
-    n.nspname ~ '^pg_' or n.nspname = 'information_schema'
+    n.nspname ~ '^pg_'
   from pg_catalog.pg_type t
   join pg_catalog.pg_namespace n on n.oid = t.typnamespace
   where t.typacl is not null
+    and n.nspname !~ '^(pg_toast|pg_temp|information_schema$)'
   union all
   select
     'pg_catalog.pg_namespace'::pg_catalog.regclass,
@@ -83,10 +85,10 @@ with object (class, oid, subid, letter, kind, owner, acl, schema, identity, col,
     null,
     pg_catalog.quote_ident(n.nspname),
     null,
-    n.nspname ~ '^pg_' or n.nspname = 'information_schema'
+    n.nspname ~ '^pg_'
   from pg_catalog.pg_namespace n
   where (n.nspacl is not null or n.nspname = 'public')
-    and n.nspname !~ '^pg_(toast|temp)'
+    and n.nspname !~ '^(pg_toast|pg_temp|information_schema$)'
   union all
   select
     'pg_catalog.pg_language'::pg_catalog.regclass,

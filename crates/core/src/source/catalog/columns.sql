@@ -1,4 +1,6 @@
 -- Columns of tables, views and stand-alone composite types, without dropped ones: model::Column.
+-- Recent minor releases keep a version of each column among its options under the name pg_attver; it is
+-- the server's own business, so it is left out, as pg_dump does.
 select
   a.attrelid::int8 as relation_oid,
   a.attnum,
@@ -41,7 +43,12 @@ select
   null as compression, -- 13-
   a.attstattarget as statistics_target, -- 17+
   nullif(a.attstattarget, -1) as statistics_target, -- 16-
-  coalesce(a.attoptions, '{}') as options,
+  array(
+    select o.option
+    from pg_catalog.unnest(a.attoptions) with ordinality as o (option, position)
+    where o.option !~ '^pg_attver='
+    order by o.position
+  ) as options,
   (
     select coalesce(
       pg_catalog.json_agg(

@@ -1,0 +1,37 @@
+//! Objects that need nothing but their statements: the smaller classes, spelled out by their queries.
+
+use serde::Deserialize;
+
+use super::{Grant, ObjectId};
+
+/// An object whose query already renders it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Definition {
+    #[serde(flatten)]
+    pub id: ObjectId,
+    /// What the object is called in ALTER and COMMENT.
+    pub noun: String,
+    pub schema: Option<String>,
+    pub name: String,
+    /// The object's name as SQL, with whatever else ALTER and COMMENT need to find it.
+    pub identity: String,
+    /// None where the class has no owner.
+    pub owner: Option<String>,
+    /// The table it belongs to, if it belongs to one.
+    pub table_oid: Option<u32>,
+    pub create: Vec<String>,
+    /// Addresses of what comes into being with it.
+    pub parts: Option<Vec<ObjectId>>,
+}
+
+/// What new objects of a kind, made by a role, grant.
+#[derive(Debug, Clone, Deserialize)]
+pub struct DefaultAcl {
+    pub oid: u32,
+    pub role: String,
+    pub schema: Option<String>,
+    /// `tables` and so on, as ALTER DEFAULT PRIVILEGES has it.
+    pub kind: String,
+    pub grants: Vec<Grant>,
+    pub initial: Vec<Grant>,
+}
