@@ -83,7 +83,7 @@ mod tests {
             for piece in stream.chunks(777) {
                 sender.send(Chunk::Data(piece.to_vec())).expect("the copy reads on");
             }
-            sender.send(Chunk::End(Ok(1000))).expect("the copy reads to the end");
+            sender.send(Chunk::End(Ok(()))).expect("the copy reads to the end");
         });
         let target = CopyIn {
             table: oid_of("\"copied %\""),
@@ -93,7 +93,7 @@ mod tests {
         };
         let copied = copy_in(&target, chunks, spent).expect("the copy succeeds");
         reader.join().expect("the reader ends");
-        assert_eq!(copied.written, 1000);
+        assert_eq!(copied, 1000);
         transaction::increment_command_counter();
         assert_eq!(one::<i64>("select count(*) from \"copied %\" where big is null"), 1000);
         assert_eq!(

@@ -254,13 +254,11 @@ fn append_option(
     name: &'static std::ffi::CStr,
     value: Option<&'static std::ffi::CStr>,
 ) -> *mut pg_sys::List {
-    let argument = match value {
+    let mut argument: *mut pg_sys::Node = std::ptr::null_mut();
+    if let Some(value) = value {
         // SAFETY: constant text that the node only refers to.
-        Some(value) => {
-            unsafe { pg_sys::makeString(value.as_ptr().cast_mut()) }.cast::<pg_sys::Node>()
-        }
-        None => std::ptr::null_mut(),
-    };
+        argument = unsafe { pg_sys::makeString(value.as_ptr().cast_mut()) }.cast();
+    }
     // SAFETY: constant text that the node only refers to.
     let element = unsafe { pg_sys::makeDefElem(name.as_ptr().cast_mut(), argument, -1) };
     // SAFETY: a null list is the empty list.

@@ -188,7 +188,6 @@ pub struct CheckedTable {
 /// How bad an event is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
-    Info,
     Warning,
     Error,
 }
@@ -196,7 +195,6 @@ pub enum Severity {
 impl Severity {
     fn as_str(self) -> &'static str {
         match self {
-            Severity::Info => "info",
             Severity::Warning => "warning",
             Severity::Error => "error",
         }
