@@ -9,6 +9,7 @@ pub mod cluster;
 pub mod compare;
 pub mod data;
 pub mod installation;
+pub mod lines;
 pub mod pair;
 mod process;
 mod watchdog;
