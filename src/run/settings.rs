@@ -8,7 +8,7 @@ use crate::pg::process;
 
 /// Settings of every worker and coordinator: role and database defaults reach background workers
 /// too, and must not change what a run does.
-const FIXED: [(&str, &str); 17] = [
+const FIXED: [(&str, &str); 18] = [
     ("search_path", ""),
     ("check_function_bodies", "off"),
     ("row_security", "off"),
@@ -25,6 +25,7 @@ const FIXED: [(&str, &str); 17] = [
     ("standard_conforming_strings", "on"),
     ("xmloption", "content"),
     ("statement_timeout", "0"),
+    ("lock_timeout", "0"),
     ("idle_in_transaction_session_timeout", "0"),
 ];
 

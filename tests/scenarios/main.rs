@@ -1,6 +1,7 @@
 //! pgmig's black-box tests: one program, so that they share a pair of clusters; one file per scenario.
 
 mod harness;
+mod lifecycle;
 mod ranges;
 mod types;
 mod validation;
