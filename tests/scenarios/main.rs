@@ -2,6 +2,7 @@
 
 mod harness;
 mod lifecycle;
+mod memory;
 mod ranges;
 mod types;
 mod validation;
