@@ -5,7 +5,8 @@ select
     n.nspname as schema,
     c.relname as name,
     pg_catalog.has_table_privilege(c.oid, 'select')
-        and pg_catalog.has_schema_privilege(n.oid, 'usage') as can_select
+        and pg_catalog.has_schema_privilege(n.oid, 'usage') as can_select,
+    pg_catalog.row_security_active(c.oid) as is_filtered
 from pg_catalog.pg_class c
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 where c.relkind in ('r', 'p')

@@ -34,6 +34,7 @@ struct ListedTable {
     schema: String,
     name: String,
     can_select: bool,
+    is_filtered: bool,
 }
 
 /// Locks the selected tables, takes the snapshot, reads the catalog under it.
@@ -94,6 +95,14 @@ fn list_tables(
     if !unreadable.is_empty() {
         return Err(refuse_unreadable(&unreadable));
     }
+    let filtered: Vec<_> = tables
+        .iter()
+        .filter(|table| table.is_filtered && selection.selects_data(&table.schema, &table.name))
+        .map(|table| format!("\"{}.{}\"", table.schema, table.name))
+        .collect();
+    if !filtered.is_empty() {
+        return Err(refuse_filtered(&filtered));
+    }
     Ok(tables
         .into_iter()
         .filter(|table| table.can_select)
@@ -104,11 +113,33 @@ fn list_tables(
         .collect())
 }
 
-fn refuse_unreadable(tables: &[String]) -> Error {
+/// Names tables up to a limit.
+fn list_names(tables: &[String]) -> String {
     let mut list = tables[..tables.len().min(MAX_NAMED)].join(", ");
     if tables.len() > MAX_NAMED {
         list.push_str(&format!(" and {} more", tables.len() - MAX_NAMED));
     }
+    list
+}
+
+fn refuse_filtered(tables: &[String]) -> Error {
+    Error::Preflight {
+        message: format!(
+            "row-level security would hide rows of {} tables from the source's user",
+            tables.len()
+        ),
+        detail: Some(format!("The tables are {}.", list_names(tables))),
+        hint: Some(
+            "Connect to the source as the tables' owner or as a role with BYPASSRLS, or leave them \
+             out with \"exclude_table_data\"."
+                .to_owned(),
+        ),
+        sqlstate: "42501",
+    }
+}
+
+fn refuse_unreadable(tables: &[String]) -> Error {
+    let list = list_names(tables);
     Error::Preflight {
         message: format!("permission denied for {} tables of the source", tables.len()),
         detail: Some(format!("SELECT is needed on {list}.")),
