@@ -140,14 +140,17 @@ impl Run {
         let mut pool = self.start_workers(&survey)?;
         let outcome = dispatch::dispatch(self, &mut pool, survey);
         self.stop_workers(&mut pool, outcome.is_ok());
-        let failed = outcome?;
-        if let Some(error) = failed {
+        // Also after a failure: the next run must know these rows for pgmig's own.
+        let recorded = match self.request.kind {
+            RunKind::Migrate => transaction::run(|| self.state.record_loaded(self.id)),
+            RunKind::Validate | RunKind::Plan => Ok(()),
+        };
+        if let Some(error) = outcome? {
             return Err(error);
         }
+        recorded?;
         transaction::run(|| {
-            if self.request.kind == RunKind::Migrate {
-                self.state.record_loaded(self.id)?;
-            }
+            self.state.clear_dropped(self.id)?;
             let mismatches = self.state.count_mismatches(self.id)?;
             Ok(if mismatches == 0 { FinalState::Done } else { FinalState::Mismatch })
         })

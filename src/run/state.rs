@@ -307,7 +307,6 @@ impl State {
             "copied_unlogged",
             "checked",
             "event",
-            "dropped",
             "run_table",
         ] {
             self.execute(
@@ -362,11 +361,12 @@ impl State {
                 "insert into pgmig.run_table (run_id, table_id, source_schema, source_name,
                      table_schema, table_name, table_oid, is_existing, is_unlogged, copies_data,
                      first_copy, last_copy, format, reason, rows_expected, bytes_expected,
-                     inserts_before, changes_before)
+                     file_node_before, inserts_before, changes_before)
                  select j.run_id, j.table_id, j.source_schema, j.source_name, j.table_schema,
                      j.table_name, c.oid, j.is_existing, j.is_unlogged, j.copies_data,
                      j.first_copy, j.last_copy, j.format, j.reason, j.rows_expected,
-                     j.bytes_expected, pg_catalog.pg_stat_get_tuples_inserted(c.oid),
+                     j.bytes_expected, pg_catalog.pg_relation_filenode(c.oid),
+                     pg_catalog.pg_stat_get_tuples_inserted(c.oid),
                      pg_catalog.pg_stat_get_tuples_updated(c.oid)
                          + pg_catalog.pg_stat_get_tuples_deleted(c.oid)
                  from pg_catalog.json_populate_recordset(null::pgmig.run_table, $1::json) j
@@ -412,28 +412,68 @@ impl State {
         }
     }
 
-    /// Records what the run is going to drop and build again.
-    pub fn insert_dropped<'a>(
-        &self,
-        run: RunId,
-        drops: impl Iterator<Item = &'a Drop>,
-    ) -> Result<()> {
-        for (position, drop) in (1_i32..).zip(drops) {
+    /// Records what the run is going to drop and build again, instead of what earlier runs have left
+    /// behind for the same tables.
+    pub fn insert_dropped(&self, run: RunId, drops: &[Drop]) -> Result<()> {
+        self.execute(
+            "delete from pgmig.dropped d
+             where exists (
+                    select from pgmig.run_table b
+                    where b.run_id = $1
+                      and b.table_schema = d.table_schema
+                      and b.table_name = d.table_name)
+                or exists (
+                    select from pg_catalog.json_populate_recordset(null::pgmig.dropped, $2::json) j
+                    where j.table_schema = d.table_schema
+                      and j.table_name = d.table_name)",
+            &[
+                run.into(),
+                json!(drops.iter().map(dropped_json).collect::<Vec<_>>()).to_string().into(),
+            ],
+        )?;
+        for (chunk, first) in drops.chunks(INSERT_ROWS).zip((1_i32..).step_by(INSERT_ROWS)) {
+            let rows: Vec<_> = chunk.iter().map(dropped_json).collect();
             self.execute(
-                "insert into pgmig.dropped (run_id, position, object, table_schema, table_name,
-                     definition)
-                 values ($1, $2, $3, $4, $5, $6)",
-                &[
-                    run.into(),
-                    position.into(),
-                    drop.object.as_str().into(),
-                    drop.table.schema.as_str().into(),
-                    drop.table.name.as_str().into(),
-                    drop.definition.join(";\n").into(),
-                ],
+                "insert into pgmig.dropped (run_id, position, kind, object, table_schema,
+                     table_name, definition)
+                 select $1, $2 - 1 + j.position, j.kind, j.object, j.table_schema, j.table_name,
+                     j.definition
+                 from rows from (
+                         pg_catalog.json_to_recordset($3::json) as (
+                             kind text, object text, table_schema name, table_name name,
+                             definition text[])
+                     ) with ordinality j (kind, object, table_schema, table_name, definition,
+                         position)
+                 where pg_catalog.cardinality(j.definition) > 0",
+                &[run.into(), first.into(), json!(rows).to_string().into()],
             )?;
         }
         Ok(())
+    }
+
+    /// Forgets what the run has dropped: it is there again.
+    pub fn clear_dropped(&self, run: RunId) -> Result<()> {
+        self.execute("delete from pgmig.dropped where run_id = $1", &[run.into()])?;
+        Ok(())
+    }
+
+    /// What earlier runs dropped and did not live to build again, latest first.
+    pub fn read_owed(&self) -> Result<Vec<Drop>> {
+        let rows = self.query_one::<String>(
+            "select coalesce(
+                 pg_catalog.json_agg(
+                     pg_catalog.json_build_object(
+                         'kind', d.kind,
+                         'object', d.object,
+                         'table', pg_catalog.json_build_object(
+                             'schema', d.table_schema, 'name', d.table_name),
+                         'definition', d.definition)
+                     order by d.run_id desc, d.position),
+                 '[]')::text
+             from pgmig.dropped d",
+            &[],
+        )?;
+        decode(&rows.unwrap_or_default())
     }
 
     /// Inserts the plan.
@@ -620,70 +660,18 @@ impl State {
     }
 
     /// Remembers what is in the target's tables now, so that a later run can tell whether somebody
-    /// has written to them since. Tables whose counters do not add up are forgotten instead.
+    /// has written to them since. Tables whose counters do not add up are forgotten instead; where a
+    /// failed attempt has moved the count of inserts, a later run has to count the rows.
     pub fn record_loaded(&self, run: RunId) -> Result<()> {
-        self.execute(
-            "delete from pgmig.loaded l
-             where not exists (select from pg_catalog.pg_class c where c.oid = l.table_oid)
-                or l.table_oid in (
-                    select c.oid
-                    from pgmig.run_table b
-                    join pg_catalog.pg_namespace n on n.nspname = b.table_schema
-                    join pg_catalog.pg_class c
-                        on c.relnamespace = n.oid and c.relname = b.table_name
-                    where b.run_id = $1)",
-            &[run.into()],
-        )?;
-        self.execute(
-            "insert into pgmig.loaded (table_oid, run_id, table_schema, table_name, rows, file_node,
-                 inserts, changes, statistics_reset, recorded_at)
-             select c.oid, $1, b.table_schema, b.table_name, d.rows,
-                 pg_catalog.pg_relation_filenode(c.oid), s.inserts, s.changes,
-                 e.statistics_reset, pg_catalog.clock_timestamp()
-             from pgmig.run_table b
-             join pg_catalog.pg_namespace n on n.nspname = b.table_schema
-             join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = b.table_name
-             cross join lateral (
-                 select coalesce(sum(x.rows), 0)::bigint as rows
-                 from pgmig.copied_all x
-                 where x.run_id = b.run_id
-                   and x.task_id between b.first_copy and b.last_copy
-                   and x.table_id = b.table_id
-             ) d
-             cross join lateral (
-                 select pg_catalog.pg_stat_get_tuples_inserted(c.oid) as inserts,
-                     pg_catalog.pg_stat_get_tuples_updated(c.oid)
-                         + pg_catalog.pg_stat_get_tuples_deleted(c.oid) as changes
-             ) s
-             cross join pgmig.statistics_epoch e
-             where b.run_id = $1
-               and b.first_copy is not null
-               and c.relkind = 'r'
-               and s.inserts - case when c.oid = b.table_oid then b.inserts_before else 0 end
-                   = d.rows
-               and s.changes - case when c.oid = b.table_oid then b.changes_before else 0 end = 0",
-            &[run.into()],
-        )?;
+        self.execute(include_str!("state/record_loaded.sql"), &[run.into()])?;
         Ok(())
     }
 
-    /// OIDs of the target's tables that hold exactly what an earlier run loaded.
-    pub fn read_unchanged(&self) -> Result<Vec<u32>> {
-        let oids = self.query_one::<String>(
-            "select coalesce(pg_catalog.json_agg(l.table_oid::bigint), '[]')::text
-             from pgmig.loaded l
-             join pg_catalog.pg_class c on c.oid = l.table_oid
-             join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-             where c.relname = l.table_name
-               and n.nspname = l.table_schema
-               and pg_catalog.pg_relation_filenode(c.oid) = l.file_node
-               and pg_catalog.pg_stat_get_tuples_inserted(c.oid) = l.inserts
-               and pg_catalog.pg_stat_get_tuples_updated(c.oid)
-                   + pg_catalog.pg_stat_get_tuples_deleted(c.oid) = l.changes
-               and l.statistics_reset = (select e.statistics_reset from pgmig.statistics_epoch e)",
-            &[],
-        )?;
-        decode(&oids.unwrap_or_default())
+    /// OIDs of the target's tables that hold exactly what an earlier run loaded, with the number of
+    /// rows that they must have where only that can tell.
+    pub fn read_unchanged(&self) -> Result<Vec<(u32, Option<i64>)>> {
+        let rows = self.query_one::<String>(include_str!("state/read_unchanged.sql"), &[])?;
+        decode(&rows.unwrap_or_default())
     }
 
     /// Where the run stands, under the newest snapshot; None if the current user may not see it or
@@ -768,6 +756,16 @@ fn run_table_json(run: RunId, table: &RunTable) -> serde_json::Value {
         "reason": reason,
         "rows_expected": table.rows,
         "bytes_expected": table.bytes,
+    })
+}
+
+fn dropped_json(drop: &Drop) -> serde_json::Value {
+    json!({
+        "kind": drop.kind,
+        "object": drop.object,
+        "table_schema": drop.table.schema,
+        "table_name": drop.table.name,
+        "definition": drop.definition,
     })
 }
 

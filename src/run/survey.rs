@@ -45,7 +45,7 @@ pub(super) struct Survey {
 pub(super) fn survey(run: &Run) -> Result<Survey> {
     let mut selection = Selection::new(&run.options)?;
     let session = run.login.open()?;
-    let source = source::read(&session, &mut selection)?;
+    let source = source::read(&session, &mut selection, &run.options)?;
     run.check_caller()?;
     transaction::run(|| {
         source::check_not_same(&source, &run.login.settings.application_name)?;
@@ -84,7 +84,7 @@ fn make_plan(
     let rendered = ddl::render(&source.catalog, &ddl_options);
     let mut items = order::sort(rendered, &source.catalog.depends);
     let mut notes = Vec::new();
-    let is_kept = select_items(&items, &source.catalog, selection, options, &mut notes);
+    let is_kept = select_items(&items, &source.catalog, selection, options, &target.roles, &mut notes);
     let rename = options.source_schema.clone().zip(options.target_schema.clone());
     let rename = rename.map(|(from, to)| Rename { from, to });
     let mut wanted = Cow::Borrowed(&source.catalog);
@@ -111,9 +111,10 @@ fn make_plan(
                 is_kept: &is_kept,
                 target: &target.catalog,
                 target_items: &target_items,
-                unchanged: &target.unchanged,
+                is_replaceable: &|table| target.is_replaceable(table),
+                owed: &target.owed,
             };
-            existing::compare(&sides, &loaded, options)?
+            transaction::run(|| existing::compare(&sides, &loaded, options))?
         }
     };
     let data = describe_tables(run, session, source, target, &tables, selection)?;
@@ -313,7 +314,9 @@ fn record(run: &Run, complete: &CompletePlan) -> Result<()> {
     let (state, id, plan) = (run.state, run.id, &complete.plan);
     transaction::run(|| {
         state.insert_tables(id, &plan.tables, run.request.kind)?;
-        state.insert_dropped(id, build::drops_to_record(&complete.existing))?;
+        if run.request.kind == RunKind::Migrate {
+            state.insert_dropped(id, &complete.existing.drops)?;
+        }
         for Note { object, message } in &plan.notes {
             let event = Event::new(Severity::Warning, Some(object.clone()), message.as_str());
             state.insert_event(id, &event)?;

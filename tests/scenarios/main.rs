@@ -1,3 +1,6 @@
 //! pgmig's black-box tests: one program, so that they share a pair of clusters; one file per scenario.
 
+mod bad_input;
+mod existing;
 mod harness;
+mod refresh;
