@@ -676,7 +676,18 @@ impl State {
 
     /// Where the run stands, under the newest snapshot; None if the current user may not see it or
     /// there is none.
+    ///
+    /// A run is interrupted when nobody serves it, but its process may have ended well between the
+    /// look at the row and the look at the processes: then a second look at the row tells.
     pub fn read_status(&self, run: RunId) -> Result<Option<RunStatus>> {
+        let status = self.look_at_status(run)?;
+        match status {
+            Some(status) if status.state == "interrupted" => self.look_at_status(run),
+            status => Ok(status),
+        }
+    }
+
+    fn look_at_status(&self, run: RunId) -> Result<Option<RunStatus>> {
         let rows = spi::select_latest(&format!(
             "select pg_catalog.row_to_json(q)::text
              from (select r.state, r.coordinator_pid, r.sqlstate, r.error as message,

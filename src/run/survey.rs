@@ -84,7 +84,8 @@ fn make_plan(
     let rendered = ddl::render(&source.catalog, &ddl_options);
     let mut items = order::sort(rendered, &source.catalog.depends);
     let mut notes = Vec::new();
-    let is_kept = select_items(&items, &source.catalog, selection, options, &target.roles, &mut notes);
+    let is_kept =
+        select_items(&items, &source.catalog, selection, options, &target.roles, &mut notes);
     let rename = options.source_schema.clone().zip(options.target_schema.clone());
     let rename = rename.map(|(from, to)| Rename { from, to });
     let mut wanted = Cow::Borrowed(&source.catalog);
@@ -100,6 +101,7 @@ fn make_plan(
         .filter(|table| copies_rows(table, source, selection, options))
         .map(|table| table.oid)
         .collect();
+    check_conditions(session, source, &loaded, selection)?;
     let existing = match run.request.kind {
         RunKind::Validate => Existing::default(),
         RunKind::Migrate | RunKind::Plan => {
@@ -266,6 +268,30 @@ fn sequences(
             target: QualifiedName::new(&target.schema, &target.name),
         })
         .collect()
+}
+
+/// Has the source read the user's conditions, so that a wrong one stops the run now.
+fn check_conditions(
+    session: &Actor<Connection>,
+    source: &SourceReading,
+    tables: &[u32],
+    selection: &Selection,
+) -> Result<()> {
+    for table in tables.iter().filter_map(|oid| source.names.get(oid)) {
+        let Some(condition) = selection.condition(table) else {
+            continue;
+        };
+        let sql = format!("select from only {} where {condition} limit 0", table.quoted());
+        let read = session.call(move |connection| connection.query(&sql).map(drop));
+        read.map_err(|error| match error {
+            Error::Remote(mut remote) => {
+                remote.context = format!("option \"where\", table \"{table}\"");
+                Error::Remote(remote)
+            }
+            other => other,
+        })?;
+    }
+    Ok(())
 }
 
 /// Names every extension that the target cannot create.

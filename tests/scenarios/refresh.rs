@@ -91,10 +91,7 @@ fn expect_same_target(databases: &Databases<'_>, before: &str) -> Result<()> {
 fn remember_schema(databases: &Databases<'_>, before: &str) -> Result<()> {
     let target = &databases.pair().target;
     target.drop_database(before)?;
-    target.execute(
-        "postgres",
-        &format!("create database {before} template {}", databases.name()),
-    )
+    target.execute("postgres", &format!("create database {before} template {}", databases.name()))
 }
 
 fn count(databases: &Databases<'_>, query: &str) -> Result<i64> {
@@ -301,7 +298,12 @@ fn a_night_that_fails_half_way_is_made_good_by_the_next() -> Result<()> {
             .query_one("select state from pgmig.runs order by run_id desc limit 1", &[])?
             .get(0);
         assert_eq!(state, "failed");
-        assert!(count(&databases, "select count(*) from pgmig.dropped where object = 'index public.own'")? == 1);
+        assert!(
+            count(
+                &databases,
+                "select count(*) from pgmig.dropped where object = 'index public.own'"
+            )? == 1
+        );
     }
     databases.execute_on_target(
         r#"alter table "Orders" drop constraint hindrance; drop function too_much"#,

@@ -127,6 +127,7 @@ struct Builder<'a> {
     stages: Vec<Stage>,
     /// The task that makes each item.
     task_of: Vec<Option<i32>>,
+    /// The run's tables, partitioned ones included.
     tables_by_oid: HashMap<u32, &'a Table>,
     data_by_oid: HashMap<u32, &'a DataTable>,
     children: HashMap<u32, Vec<u32>>,
@@ -149,12 +150,20 @@ impl<'a> Builder<'a> {
                 children.entry(*parent).or_default().push(table.oid);
             }
         }
+        let kept: HashSet<u32> = input
+            .items
+            .iter()
+            .zip(input.is_kept)
+            .filter(|(item, is_kept)| **is_kept && item.kind == ItemKind::Table)
+            .map(|(item, _)| item.id.oid)
+            .collect();
+        let tables = input.wanted.tables.iter().filter(|table| kept.contains(&table.oid));
         let mut builder = Builder {
             input,
             plan: Plan::default(),
             stages: Vec::new(),
             task_of: vec![None; input.items.len()],
-            tables_by_oid: input.wanted.tables.iter().map(|table| (table.oid, table)).collect(),
+            tables_by_oid: tables.map(|table| (table.oid, table)).collect(),
             data_by_oid: input.tables.iter().map(|table| (table.oid, table)).collect(),
             children,
             copies_of: HashMap::new(),
@@ -831,8 +840,7 @@ impl<'a> Builder<'a> {
                 }
             };
             let statements = restored.statements.iter();
-            let statements =
-                statements.map(|sql| Statement::new(&restored.object, sql)).collect();
+            let statements = statements.map(|sql| Statement::new(&restored.object, sql)).collect();
             let work = Work::Statements { statements };
             let id = self.push(kind, restored.object.clone(), work, std::mem::take(&mut needed));
             needed.insert(id);

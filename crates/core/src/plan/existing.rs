@@ -97,6 +97,9 @@ pub fn compare(sides: &Sides<'_>, loaded: &[u32], options: &Options) -> Result<E
         replace::drop_tables(sides, &pairs, options, &mut existing)?
     } else {
         let loaded: HashSet<u32> = loaded.iter().copied().collect();
+        if options.data_only {
+            obstacle::check_tables(sides, &loaded, &pairs)?;
+        }
         let loaded: Vec<Pair<'_>> =
             pairs.iter().copied().filter(|(wanted, _)| loaded.contains(&wanted.oid)).collect();
         obstacle::check_rows(sides, loaded.iter().map(|(_, target)| *target), options)?;

@@ -207,7 +207,9 @@ impl Selection {
             .copied()
             .filter(|table| self.selects_data(&table.schema, &table.name))
             // Partitions that fit like their partitioned table are one with it.
-            .filter(|table| !self.with_ancestors(table).skip(1).any(|above| fitting.contains(&above)))
+            .filter(|table| {
+                !self.with_ancestors(table).skip(1).any(|above| fitting.contains(&above))
+            })
             .collect();
         let message = match (copied.as_slice(), fitting.as_slice()) {
             ([table], _) => return Ok(table),

@@ -21,6 +21,34 @@ pub(super) fn list(names: &[String]) -> String {
     text
 }
 
+/// Refuses to load tables that the target does not have and the run does not make.
+pub(super) fn check_tables(
+    sides: &Sides<'_>,
+    loaded: &HashSet<u32>,
+    pairs: &[Pair<'_>],
+) -> Result<()> {
+    let found: HashSet<u32> = pairs.iter().map(|(wanted, _)| wanted.oid).collect();
+    let missing: Vec<_> = sides
+        .wanted
+        .tables
+        .iter()
+        .filter(|table| loaded.contains(&table.oid) && !found.contains(&table.oid))
+        .map(|table| format!("\"{}.{}\"", table.schema, table.name))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Preflight {
+        message: format!("{} tables of the source do not exist on the target", missing.len()),
+        detail: Some(format!("Missing: {}.", list(&missing))),
+        hint: Some(
+            "Run without \"data_only\" to create them, or leave them out with \"exclude_tables\"."
+                .to_owned(),
+        ),
+        sqlstate: "42P01",
+    })
+}
+
 /// Refuses to replace rows that pgmig did not load, or that somebody has changed since.
 pub(super) fn check_rows<'t>(
     sides: &Sides<'_>,
@@ -100,10 +128,8 @@ pub(super) fn check_foreign_keys<'t>(
 
 /// Refuses tables whose columns cannot take the source's rows, or whose kind is another.
 pub(super) fn check_columns(pairs: &[Pair<'_>], loaded: &[Pair<'_>]) -> Result<()> {
-    let kinds = pairs
-        .iter()
-        .filter(|(wanted, target)| wanted.relkind != target.relkind)
-        .map(|(wanted, target)| {
+    let kinds = pairs.iter().filter(|(wanted, target)| wanted.relkind != target.relkind).map(
+        |(wanted, target)| {
             format!(
                 "table \"{}.{}\" is {} on the source and {} on the target",
                 target.schema,
@@ -111,7 +137,8 @@ pub(super) fn check_columns(pairs: &[Pair<'_>], loaded: &[Pair<'_>]) -> Result<(
                 describe_kind(wanted.relkind),
                 describe_kind(target.relkind)
             )
-        });
+        },
+    );
     let columns = loaded.iter().flat_map(|(wanted, target)| {
         find_misfits(&wanted.columns, &target.columns)
             .into_iter()
@@ -221,7 +248,8 @@ pub(super) fn check_names(sides: &Sides<'_>, gone: &HashSet<Identity>) -> Result
         .filter_map(|item| {
             let other = taken.get(&relation_name(item)?)?;
             let is_clash = other.object != item.object;
-            is_clash.then(|| format!("{} of the source, {} of the target", item.object, other.object))
+            is_clash
+                .then(|| format!("{} of the source, {} of the target", item.object, other.object))
         })
         .collect();
     if clashes.is_empty() {

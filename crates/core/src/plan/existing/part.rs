@@ -3,7 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{
-    Drop, Existing, Identity, Pair, Restored, Sides, identify, kept_identities, kept_items, statements,
+    Drop, Existing, Identity, Pair, Restored, Sides, identify, kept_identities, kept_items,
+    statements,
 };
 use crate::ddl::{Item, ItemKind};
 use crate::model::{Catalog, Class, Index, Table, TableKind};
@@ -170,11 +171,9 @@ fn pinned_indexes(target: &Catalog, loaded: &HashSet<u32>) -> HashSet<u32> {
 fn index_of(item: &Item) -> Option<u32> {
     match item.kind {
         ItemKind::Index | ItemKind::AttachIndex => Some(item.id.oid),
-        ItemKind::PrimaryKey | ItemKind::Unique | ItemKind::Exclusion => item
-            .provides
-            .iter()
-            .find(|id| id.class == Class::RELATION)
-            .map(|id| id.oid),
+        ItemKind::PrimaryKey | ItemKind::Unique | ItemKind::Exclusion => {
+            item.provides.iter().find(|id| id.class == Class::RELATION).map(|id| id.oid)
+        }
         _ => None,
     }
 }

@@ -38,7 +38,8 @@ pub(super) fn drop_tables(
         });
     }
     for item in sides.target_items.iter().rev() {
-        let sql = fall.dependents.contains(&identify(item)).then(|| render_drop(item, sides.target));
+        let sql =
+            fall.dependents.contains(&identify(item)).then(|| render_drop(item, sides.target));
         if let Some(sql) = sql.flatten() {
             existing.drops.push(Drop {
                 kind: item.kind,
