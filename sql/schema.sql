@@ -47,9 +47,7 @@ create table run_table (
     reason text,
     rows_expected bigint not null,
     bytes_expected bigint not null,
-    -- file node and change counters when the run began; with them the run's end can tell what was
-    -- emptied, and foreign writes
-    file_node_before oid,
+    -- the change counters when the run began; with them the run's end can tell foreign writes
     inserts_before bigint,
     changes_before bigint,
     primary key (run_id, table_id)
@@ -119,7 +117,7 @@ create table event (
     event_id bigint generated always as identity primary key,
     run_id bigint not null,
     at timestamptz not null,
-    severity text not null check (severity in ('info', 'warning', 'error')),
+    severity text not null check (severity in ('warning', 'error')),
     object text,
     sqlstate text,
     message text not null,
@@ -148,6 +146,7 @@ create table loaded (
     run_id bigint not null,
     table_schema name not null,
     table_name name not null,
+    -- those of the whole partitioned table where rows find their partitions by themselves
     rows bigint not null,
     file_node oid not null,
     -- rows inserted so far; null when an attempt failed, so that only counting the rows can tell

@@ -7,12 +7,13 @@
 //! Locking: rows only, never a whole table, except in `insert_tables`, which takes turns with other
 //! runs for the moment in which it looks for overlaps.
 
+use pgmig_core::digest::Digest;
 use pgmig_core::plan::existing::Drop;
 use pgmig_core::plan::task::{Format, RunTable, Task, Work};
 use pgmig_core::{Error, Result};
 use pgrx::datum::DatumWithOid;
 use pgrx::prelude::*;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::json;
 
 use crate::pg::owner::AsOwner;
@@ -141,10 +142,18 @@ pub struct CopiedTable {
     pub table_id: i32,
     pub rows: i64,
     pub bytes: i64,
-    pub checksum: Option<String>,
+    #[serde(rename = "checksum", serialize_with = "serialize_digest")]
+    pub digest: Option<Digest>,
     /// Whether crash recovery would empty the table.
     #[serde(skip)]
     pub is_unlogged: bool,
+}
+
+fn serialize_digest<S: Serializer>(
+    digest: &Option<Digest>,
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    digest.map(|digest| digest.to_string()).serialize(serializer)
 }
 
 /// The comparison of one table on both sides.
@@ -162,7 +171,6 @@ pub struct CheckedTable {
 /// How bad an event is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
-    Info,
     Warning,
     Error,
 }
@@ -170,7 +178,6 @@ pub enum Severity {
 impl Severity {
     fn as_str(self) -> &'static str {
         match self {
-            Severity::Info => "info",
             Severity::Warning => "warning",
             Severity::Error => "error",
         }
@@ -246,7 +253,7 @@ impl State {
         .ok_or_else(|| Error::Preflight {
             message: "extension \"pgmig\" does not exist in this database".to_owned(),
             detail: None,
-            hint: None,
+            hint: Some("Create it, and commit before you call it.".to_owned()),
             sqlstate: "42704",
         })?;
         Ok(State { owner })
@@ -297,7 +304,8 @@ impl State {
         run_id.ok_or_else(|| Error::Internal("could not record the run".to_owned()))
     }
 
-    /// Removes tasks, marks, tables and events of runs that ended more than `keep_s` seconds ago.
+    /// Removes tasks, marks, tables and events of runs that ended, or that began and that nobody serves
+    /// any more, more than `keep_s` seconds ago.
     fn prune(&self, keep_s: f64) -> Result<()> {
         for table in [
             "task",
@@ -314,7 +322,14 @@ impl State {
                     "delete from pgmig.{table} d
                      using pgmig.run r
                      where r.run_id = d.run_id
-                       and r.finished_at < pg_catalog.now() - pg_catalog.make_interval(secs => $1)"
+                       and coalesce(r.finished_at, r.started_at)
+                           < pg_catalog.now() - pg_catalog.make_interval(secs => $1)
+                       and not exists (
+                           select
+                           from pg_catalog.pg_stat_activity a
+                           where r.finished_at is null
+                             and a.pid = r.coordinator_pid
+                             and a.backend_start = r.coordinator_start)"
                 ),
                 &[keep_s.into()],
             )?;
@@ -330,6 +345,22 @@ impl State {
             &[run.into(), phase.into(), state.into()],
         )?;
         Ok(())
+    }
+
+    /// Free slots for background workers, less those that one parallel index build takes.
+    pub fn count_free_worker_slots(&self) -> Result<usize> {
+        let count = self.query_one::<i64>(
+            "select pg_catalog.current_setting('max_worker_processes')::bigint
+                 - pg_catalog.current_setting('max_parallel_maintenance_workers')::bigint
+                 - (select count(*)
+                    from pg_catalog.pg_stat_activity a
+                    where a.backend_type not in ('archiver', 'autovacuum launcher',
+                        'autovacuum worker', 'background writer', 'checkpointer', 'client backend',
+                        'io worker', 'slotsync worker', 'startup', 'walreceiver', 'walsender',
+                        'walsummarizer', 'walwriter'))",
+            &[],
+        )?;
+        Ok(usize::try_from(count.unwrap_or(0)).unwrap_or(0))
     }
 
     /// Records how many workers the run has got.
@@ -361,19 +392,21 @@ impl State {
                 "insert into pgmig.run_table (run_id, table_id, source_schema, source_name,
                      table_schema, table_name, table_oid, is_existing, is_unlogged, copies_data,
                      first_copy, last_copy, format, reason, rows_expected, bytes_expected,
-                     file_node_before, inserts_before, changes_before)
+                     inserts_before, changes_before)
                  select j.run_id, j.table_id, j.source_schema, j.source_name, j.table_schema,
                      j.table_name, c.oid, j.is_existing, j.is_unlogged, j.copies_data,
                      j.first_copy, j.last_copy, j.format, j.reason, j.rows_expected,
-                     j.bytes_expected, pg_catalog.pg_relation_filenode(c.oid),
-                     pg_catalog.pg_stat_get_tuples_inserted(c.oid),
-                     pg_catalog.pg_stat_get_tuples_updated(c.oid)
-                         + pg_catalog.pg_stat_get_tuples_deleted(c.oid)
+                     j.bytes_expected, s.inserts, s.changes
                  from pg_catalog.json_populate_recordset(null::pgmig.run_table, $1::json) j
                  left join pg_catalog.pg_namespace n on n.nspname = j.table_schema
                  left join pg_catalog.pg_class c
                      on c.relnamespace = n.oid
                      and c.relname = j.table_name
+                 left join lateral (
+                     select sum(x.inserts)::bigint as inserts, sum(x.changes)::bigint as changes
+                     from pgmig.part_counters x
+                     where x.table_oid = c.oid
+                 ) s on true
                  order by j.table_id",
                 &[json!(rows).to_string().into()],
             )?;

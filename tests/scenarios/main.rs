@@ -3,4 +3,8 @@
 mod bad_input;
 mod existing;
 mod harness;
+mod lifecycle;
+mod ranges;
 mod refresh;
+mod types;
+mod validation;

@@ -2,6 +2,7 @@
 
 use anyhow::{Result, ensure};
 use pgmig_tests::compare::compare_schema;
+use pgmig_tests::data::Script;
 use pgmig_tests::{ClusterOptions, Databases, Installation, Pair, StopMode};
 
 /// A little of everything that a refresh has to drop, build again or leave alone.
@@ -115,6 +116,24 @@ fn five_nights_in_a_row_leave_no_trace() -> Result<()> {
         databases.execute_on_source(DAY)?;
     }
     Ok(())
+}
+
+#[test]
+fn one_of_everything_can_be_refreshed_without_a_word() -> Result<()> {
+    let databases = Pair::shared()?.databases("everything_again")?;
+    Script::Everything.load(&databases.pair().source, databases.name(), &[])?;
+    let said = "select object || ': ' || message from pgmig.events
+        where run_id = (select max(run_id) from pgmig.runs) order by 1";
+    migrate_well(&databases, "{}")?;
+    let at_first = databases.target_value(said)?;
+    remember_schema(&databases, "everything_before")?;
+    for options in ["{}", r#"{"drop_existing_tables": true}"#, "{}"] {
+        migrate_well(&databases, options)?;
+        assert_eq!(databases.target_value(said)?, at_first, "{options}");
+        expect_same_target(&databases, "everything_before")?;
+        databases.expect_same_data()?;
+    }
+    databases.pair().target.drop_database("everything_before")
 }
 
 #[test]

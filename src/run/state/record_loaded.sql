@@ -1,96 +1,91 @@
 -- Records, at the end of a run, what its tables hold. Parameter: $1, the run.
 --
--- A table that the run has emptied has another file; it holds what the committed copies wrote. One that
--- it has not emptied holds what it held before, if that was known. Either is certain only if nobody
--- updated or deleted a row since the run began, and if no more rows were inserted than the run wrote.
--- Rows that a failed copy inserted in vain count as inserted too: then inserts is null, and the number of
--- rows is left to be looked at.
+-- A table with a committed copy was emptied before and holds what was copied. That is certain only if
+-- nobody updated or deleted a row since the run began, and if no more rows were inserted than the run
+-- wrote. Rows that a failed copy inserted in vain count as inserted too: then inserts is null, and the
+-- number of rows is left to be looked at. A table without a committed copy is empty or as it was.
 with now as (
     select
-        c.oid,
-        b.table_schema,
-        b.table_name,
-        n.file_node,
-        n.inserts,
-        n.changes,
-        n.inserts - coalesce(before.inserts, 0) as inserted,
-        n.changes - coalesce(before.changes, 0) as changed,
-        d.rows as copied,
-        n.file_node is distinct from before.file_node as is_emptied,
-        l.rows as rows_before,
-        l.inserts as inserts_known,
-        -- whether it was known what the table held when the run began
-        l.file_node = before.file_node
-            and coalesce(l.inserts = before.inserts, true)
-            and l.changes = before.changes
-            and l.statistics_reset = e.statistics_reset as was_known,
-        e.statistics_reset
+        x.part_oid,
+        x.part_schema,
+        x.part_name,
+        x.inserts,
+        x.changes,
+        pg_catalog.pg_relation_filenode(x.part_oid) as file_node,
+        c.relkind = 'r' as is_counted_alone,
+        d.copied,
+        before.inserts as inserts_before,
+        before.changes as changes_before,
+        sum(x.inserts) over parts - before.inserts as inserted,
+        sum(x.changes) over parts - before.changes as changed
     from pgmig.run_table b
-    join pg_catalog.pg_namespace s on s.nspname = b.table_schema
-    join pg_catalog.pg_class c on c.relnamespace = s.oid and c.relname = b.table_name
-    cross join pgmig.statistics_epoch e
+    join pg_catalog.pg_namespace n on n.nspname = b.table_schema
+    join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = b.table_name
+    join pgmig.part_counters x on x.table_oid = c.oid
     cross join lateral (
         select
-            pg_catalog.pg_relation_filenode(c.oid) as file_node,
-            pg_catalog.pg_stat_get_tuples_inserted(c.oid) as inserts,
-            pg_catalog.pg_stat_get_tuples_updated(c.oid)
-                + pg_catalog.pg_stat_get_tuples_deleted(c.oid) as changes
-    ) n
-    left join lateral (
-        select
-            b.file_node_before as file_node,
-            b.inserts_before as inserts,
-            b.changes_before as changes
-        where b.table_oid = c.oid
-    ) before on true
+            coalesce(case when c.oid = b.table_oid then b.inserts_before end, 0) as inserts,
+            coalesce(case when c.oid = b.table_oid then b.changes_before end, 0) as changes
+    ) before
     cross join lateral (
-        select coalesce(sum(x.rows), 0)::bigint as rows
-        from pgmig.copied_all x
-        where x.run_id = b.run_id
-          and x.task_id between b.first_copy and b.last_copy
-          and x.table_id = b.table_id
+        select coalesce(sum(y.rows), 0)::bigint as copied
+        from pgmig.copied_all y
+        where y.run_id = b.run_id
+          and y.task_id between b.first_copy and b.last_copy
+          and y.table_id = b.table_id
     ) d
-    left join pgmig.loaded l on l.table_oid = c.oid
     where b.run_id = $1
       and b.first_copy is not null
-      and c.relkind = 'r'
+    window parts as (partition by b.table_id)
 ),
 known as (
     select
         now.*,
-        case when now.is_emptied then now.copied else now.rows_before end as rows,
-        case
-            when now.is_emptied and now.inserted = now.copied then now.inserts
-            when not now.is_emptied and now.inserted = 0 and now.inserts_known is not null
-                then now.inserts
-        end as inserts_now
+        now.copied as rows,
+        case when now.inserted = now.copied then now.inserts end as inserts_now
     from now
-    where now.changed = 0
-      and case
-          -- an empty table can be told without being known
-          when now.is_emptied then now.copied > 0 and now.inserted >= now.copied
-          else now.was_known
-      end
+    where now.copied > 0
+      and now.changed = 0
+      and (now.inserted = now.copied or now.is_counted_alone and now.inserted > now.copied)
+    union all
+    select now.*, l.rows, null
+    from now
+    join pgmig.loaded l on l.table_oid = now.part_oid
+    where now.copied = 0
+      and now.changed = 0
+      and now.is_counted_alone
+      and now.inserted > 0
+      and l.file_node = now.file_node
+      and l.changes = now.changes_before
+      and coalesce(l.inserts = now.inserts_before, true)
+      and l.statistics_reset = (select e.statistics_reset from pgmig.statistics_epoch e)
 ),
 forgotten as (
     delete from pgmig.loaded l
     where not exists (select from pg_catalog.pg_class c where c.oid = l.table_oid)
-       or l.table_oid in (select now.oid from now except select known.oid from known)
+       or l.table_oid in (
+           select now.part_oid
+           from now
+           where now.copied > 0
+           except
+           select known.part_oid
+           from known)
 )
 insert into pgmig.loaded (table_oid, run_id, table_schema, table_name, rows, file_node, inserts,
     changes, statistics_reset, recorded_at)
 select
-    known.oid,
+    known.part_oid,
     $1,
-    known.table_schema,
-    known.table_name,
+    known.part_schema,
+    known.part_name,
     known.rows,
     known.file_node,
     known.inserts_now,
     known.changes,
-    known.statistics_reset,
+    e.statistics_reset,
     pg_catalog.clock_timestamp()
 from known
+cross join pgmig.statistics_epoch e
 on conflict (table_oid) do update
 set run_id = excluded.run_id,
     table_schema = excluded.table_schema,

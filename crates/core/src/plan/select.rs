@@ -113,10 +113,10 @@ impl Selection {
         !self.tables.is_empty()
     }
 
-    /// The condition on a table's rows, after `resolve`: its own, else that of the nearest partitioned
-    /// table above it.
+    /// The condition that was given for a table, after `resolve`; those of the partitioned tables above
+    /// it hold besides.
     pub fn condition(&self, table: &QualifiedName) -> Option<&str> {
-        self.with_ancestors(table).find_map(|table| self.conditions.get(table)).map(String::as_str)
+        self.conditions.get(table).map(String::as_str)
     }
 
     /// Holds the patterns against the schemas and tables of the source.
@@ -424,18 +424,14 @@ mod tests {
         assert!(selection.selects_table("audit", "log_2024_1"));
         assert!(!selection.selects_table("audit", "votes"));
         let condition = |schema, name| selection.condition(&QualifiedName::new(schema, name));
-        assert_eq!(condition("audit", "log_2024_1"), Some("a"));
-        assert_eq!(condition("audit", "votes"), None);
+        assert_eq!(condition("public", "log"), Some("a"));
+        assert_eq!(condition("public", "log_2024"), None);
         let selection = resolved(json!({"exclude_tables": "log_2024"}));
         assert!(selection.selects_table("public", "log"));
         assert!(!selection.selects_table("audit", "log_2024_1"));
         let selection = resolved(json!({"exclude_table_data": "public.log"}));
         assert!(selection.selects_table("audit", "log_2024_1"));
         assert!(!selection.selects_data("audit", "log_2024_1"));
-        let selection = resolved(json!({"where": {"log": "a", "log_2024_1": "b"}}));
-        let condition = |schema, name| selection.condition(&QualifiedName::new(schema, name));
-        assert_eq!(condition("public", "log_2024"), Some("a"));
-        assert_eq!(condition("audit", "log_2024_1"), Some("b"));
     }
 
     #[test]
