@@ -101,6 +101,8 @@ impl Selection {
         if !unmatched.is_empty() {
             return Err(report_unmatched(&unmatched));
         }
+        // Tables are listed again if they change before they are locked.
+        self.conditions.clear();
         for (pattern, condition) in &self.given_conditions {
             let table = self.find_conditioned(pattern, tables)?;
             if self.conditions.insert(table.clone(), condition.clone()).is_some() {
@@ -333,6 +335,7 @@ mod tests {
             "public.votes": "a", "Users": "b", "\"My.Schema\".\"a.b\n%\"": "c", "public.\"q\"\"q\"": "d"
         }}));
         selection.resolve(SCHEMAS, &tables()).expect("resolved");
+        selection.resolve(SCHEMAS, &tables()).expect("resolved again");
         let condition =
             |schema, name| selection.condition(&QualifiedName::new(schema, name)).unwrap_or("-");
         assert_eq!(condition("public", "votes"), "a");
