@@ -2,3 +2,6 @@
 
 mod harness;
 mod lifecycle;
+mod ranges;
+mod types;
+mod validation;

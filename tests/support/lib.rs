@@ -10,6 +10,7 @@ pub mod compare;
 pub mod data;
 pub mod gate;
 pub mod installation;
+pub mod lines;
 pub mod pair;
 pub mod poll;
 mod process;
