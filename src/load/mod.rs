@@ -72,8 +72,8 @@ fn copy_rows(context: &mut TaskContext, load: &Load) -> Result<CopiedTable> {
         freeze: load.truncate,
     };
     // A failed copy does not wait for what the source still has to say, which may take for ever.
-    let written = copy_in(&target, stream.chunks, stream.spent)
-        .inspect_err(|_| context.source.abort())?;
+    let written =
+        copy_in(&target, stream.chunks, stream.spent).inspect_err(|_| context.source.abort())?;
     let sent = stream.outcome.wait()??;
     if written != sent.rows {
         return Err(Error::Internal(format!(
