@@ -125,9 +125,9 @@ fn two_databases_are_compared_as_they_stand() -> Result<()> {
          insert into surplus values (1), (2), (3)",
     )?;
     let rows = databases.validate(r#"{"validation": "checksum"}"#)?;
-    let verdict = |table: &str| -> Result<(Option<i64>, Option<i64>, &str, Option<&str>)> {
+    let verdict = |table: &str| {
         let row = find(&rows, table)?;
-        Ok((row.source_rows, row.target_rows, &row.status, row.detail.as_deref()))
+        anyhow::Ok((row.source_rows, row.target_rows, row.status.as_str(), row.detail.as_deref()))
     };
     assert_eq!(verdict("same")?, (Some(3), Some(3), "match", None));
     assert_eq!(
