@@ -256,9 +256,8 @@ fn is_cancel(error: &Error) -> bool {
 /// Ends the workers and waits until they are gone, so that nothing is locked any more.
 fn stop_workers(pool: &mut Pool) {
     let _held = process::CancelsHeld::begin();
-    pool.stop();
     let begun = Instant::now();
-    while !pool.is_stopped() && begun.elapsed() < STOP_TIMEOUT {
+    while !pool.stop() && begun.elapsed() < STOP_TIMEOUT {
         latch::wait(Duration::from_millis(50));
     }
 }

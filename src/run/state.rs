@@ -8,6 +8,7 @@
 //! runs for the moment in which it looks for overlaps.
 
 use pgmig_core::digest::Digest;
+use pgmig_core::name::QualifiedName;
 use pgmig_core::plan::existing::Drop;
 use pgmig_core::plan::task::{Format, RunTable, Task, Work};
 use pgmig_core::{Error, Result};
@@ -414,23 +415,34 @@ impl State {
         if kind != RunKind::Migrate {
             return Ok(());
         }
+        self.check_overlap(run, tables.iter().map(|table| &table.target))
+    }
+
+    /// Refuses tables that another live run writes.
+    pub fn check_overlap<'a>(
+        &self,
+        run: RunId,
+        tables: impl Iterator<Item = &'a QualifiedName>,
+    ) -> Result<()> {
+        let tables: Vec<_> = tables
+            .map(|table| json!({"table_schema": table.schema, "table_name": table.name}))
+            .collect();
         let overlap = self.query_one::<String>(
             "select pg_catalog.format('run %s, table \"%s.%s\"', other.run_id, mine.table_schema,
                  mine.table_name)
-             from pgmig.run_table mine
+             from pg_catalog.json_to_recordset($2::json) mine(table_schema name, table_name name)
              join pgmig.run_table theirs
                  on theirs.table_schema = mine.table_schema
                  and theirs.table_name = mine.table_name
-                 and theirs.run_id <> mine.run_id
+                 and theirs.run_id <> $1
              join pgmig.run other on other.run_id = theirs.run_id and other.kind = 'migrate'
              join pg_catalog.pg_stat_activity a
                  on a.pid = other.coordinator_pid
                  and a.backend_start = other.coordinator_start
-             where mine.run_id = $1
-               and other.finished_at is null
+             where other.finished_at is null
              order by other.run_id, mine.table_schema, mine.table_name
              limit 1",
-            &[run.into()],
+            &[run.into(), json!(tables).to_string().into()],
         )?;
         match overlap {
             None => Ok(()),

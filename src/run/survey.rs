@@ -58,11 +58,29 @@ pub(super) fn survey(run: &Run) -> Result<Survey> {
         )?;
         run.state.set_phase(run.id, "plan", false)
     })?;
+    // Reading the target's catalog would wait for the locks of another run on these tables.
+    if run.request.kind == RunKind::Migrate {
+        let tables = target_names(&source.catalog, &selection, &run.options);
+        transaction::run(|| run.state.check_overlap(run.id, tables.iter()))?;
+    }
     let target = target::read(run)?;
     check_encodings(&source.catalog, &target.catalog)?;
     let plan = make_plan(run, &session, &source, &target, &selection)?;
     record(run, &plan)?;
     Ok(Survey { tasks: plan.plan.tasks, snapshot: source.snapshot.id, _session: session })
+}
+
+/// What the chosen tables are called on the target.
+fn target_names(catalog: &Catalog, selection: &Selection, options: &Options) -> Vec<QualifiedName> {
+    catalog
+        .tables
+        .iter()
+        .filter(|table| selection.selects_table(&table.schema, &table.name))
+        .map(|table| {
+            let schema = options.target_schema.as_ref().unwrap_or(&table.schema);
+            QualifiedName::new(schema, &table.name)
+        })
+        .collect()
 }
 
 /// A plan with what has to be recorded before it runs.

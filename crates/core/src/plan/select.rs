@@ -390,6 +390,7 @@ mod tests {
             "public.votes": "a", "Users": "b", "\"My.Schema\".\"a.b\n%\"": "c", "public.\"q\"\"q\"": "d"
         }}));
         selection.resolve(SCHEMAS, &tables()).expect("resolved");
+        selection.resolve(SCHEMAS, &tables()).expect("resolved again");
         let condition =
             |schema, name| selection.condition(&QualifiedName::new(schema, name)).unwrap_or("-");
         assert_eq!(condition("public", "votes"), "a");
