@@ -117,7 +117,7 @@ create table event (
     event_id bigint generated always as identity primary key,
     run_id bigint not null,
     at timestamptz not null,
-    severity text not null check (severity in ('info', 'warning', 'error')),
+    severity text not null check (severity in ('warning', 'error')),
     object text,
     sqlstate text,
     message text not null,

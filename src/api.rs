@@ -1,5 +1,8 @@
 //! The SQL functions: parse, call, convert the error.
 
+// The shapes of results are pgrx's: rows spelled out in place, errors as its `ErrorReport`.
+#![allow(clippy::result_large_err, clippy::type_complexity)]
+
 use std::time::Duration;
 
 use pgmig_core::Error;

@@ -9,7 +9,8 @@ use std::ops::ControlFlow;
 use pgmig_core::digest::{Digest, RowHasher};
 use pgmig_core::name::quote_ident;
 use pgmig_core::options::Validation;
-use pgmig_core::plan::task::{CheckTable, Format, copy_out_statement, count_statement};
+use pgmig_core::plan::task::{CheckPart, CheckTable, Format, copy_out_statement};
+use pgmig_core::source::wire::Connection;
 use pgmig_core::{Error, Result};
 use pgrx::prelude::*;
 
@@ -42,25 +43,31 @@ struct Contents {
 }
 
 fn compare_table(context: &mut TaskContext, table: &CheckTable) -> Result<CheckedTable> {
-    context.source.lock(&table.source)?;
-    let is_hashed = context.options.validation == Validation::Checksum;
-    let copied = read_copied(context, table)?;
-    let has_streamed_digest = copied.is_some_and(|contents| contents.digest.is_some());
-    let source = begin_source(context, table, is_hashed && !has_streamed_digest)?;
-    let target = read_target(context, table, is_hashed)?;
-    let mut source = source.wait()??;
-    if let Some(copied) = copied
-        && is_hashed
-    {
-        source.digest = copied.digest;
+    for part in &table.source {
+        context.source.lock(&part.relation)?;
     }
-    let detail = find_difference(source, target, copied);
+    let is_hashed =
+        context.options.validation == Validation::Checksum && table.difference.is_none();
+    let copied = read_copied(context, table)?;
+    let streamed = copied.and_then(|contents| contents.digest);
+    let source = begin_source(context, table, is_hashed && streamed.is_none())?;
+    let target = read_target(table, is_hashed)?;
+    let mut source = source.wait()??;
+    if is_hashed && streamed.is_some() {
+        source.digest = streamed;
+    }
+    let detail = table.difference.clone().or_else(|| find_difference(source, target, copied));
+    let checksum =
+        |contents: Contents| contents.digest.filter(|_| is_hashed).map(|digest| digest.to_string());
+    let count = |parts: &[CheckPart], contents: Contents| {
+        (!parts.is_empty()).then(|| i64::try_from(contents.rows).ok()).flatten()
+    };
     Ok(CheckedTable {
         table_id: table.table_id,
-        source_rows: i64::try_from(source.rows).ok(),
-        target_rows: i64::try_from(target.rows).ok(),
-        source_checksum: source.digest.map(|digest| digest.to_string()),
-        target_checksum: target.digest.map(|digest| digest.to_string()),
+        source_rows: count(&table.source, source),
+        target_rows: count(&table.target, target),
+        source_checksum: checksum(source),
+        target_checksum: checksum(target),
         status: if detail.is_some() { "mismatch" } else { "match" },
         detail,
     })
@@ -108,70 +115,88 @@ fn begin_source(
     table: &CheckTable,
     is_hashed: bool,
 ) -> Result<Pending<Result<Contents>>> {
-    let predicate = table.predicate.clone();
-    let actor = context.source.get()?;
-    if is_hashed {
-        let sql =
-            copy_out_statement(&table.source, &table.columns, predicate.as_deref(), &table.format);
-        let mut digest = new_digest(&table.format, &table.columns);
-        return actor.begin(move |connection| {
-            let mut broken = None;
-            let mut sink = |buffer: Vec<u8>| match digest.feed(&buffer) {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(error) => {
-                    broken = Some(error);
-                    ControlFlow::Break(())
-                }
-            };
-            let rows = connection.copy_out(&sql, &mut sink);
-            if let Some(error) = broken {
-                return Err(error);
+    let (parts, columns, format) =
+        (table.source.clone(), table.columns.clone(), table.format.clone());
+    context.source.get()?.begin(move |connection| {
+        let mut sum = Contents { rows: 0, digest: is_hashed.then(Digest::default) };
+        for part in &parts {
+            if is_hashed {
+                let digest = hash_part(connection, part, &columns, &format)?;
+                sum.rows += digest.rows;
+                sum.digest = sum.digest.map(|before| before + digest);
+            } else {
+                sum.rows += count_part(connection, part)?;
             }
-            Ok(Contents { rows: rows?, digest: Some(digest.finish()?) })
-        });
-    }
-    let sql = count_statement(&table.source, predicate.as_deref());
-    actor.begin(move |connection| {
-        let rows = connection.query(&sql)?;
-        match rows.first().map(Vec::as_slice) {
-            Some([Some(count)]) => count
-                .parse()
-                .map(|rows| Contents { rows, digest: None })
-                .map_err(|_| Error::Protocol("a count is not a number".to_owned())),
-            _ => Err(Error::Protocol("a count returned no row".to_owned())),
         }
+        Ok(sum)
     })
 }
 
-/// Counts, or reads and hashes, the target's table.
-fn read_target(context: &TaskContext, table: &CheckTable, is_hashed: bool) -> Result<Contents> {
-    // After a copy the target holds only the rows asked for; otherwise the condition applies to both.
-    let predicate = match context.request.kind {
-        RunKind::Migrate => None,
-        _ => table.predicate.as_deref(),
+fn count_part(connection: &mut Connection, part: &CheckPart) -> Result<u64> {
+    let rows = connection.query(&part.count_statement())?;
+    match rows.first().map(Vec::as_slice) {
+        Some([Some(count)]) => {
+            count.parse().map_err(|_| Error::Protocol("a count is not a number".to_owned()))
+        }
+        _ => Err(Error::Protocol("a count returned no row".to_owned())),
+    }
+}
+
+fn hash_part(
+    connection: &mut Connection,
+    part: &CheckPart,
+    columns: &[String],
+    format: &Format,
+) -> Result<Digest> {
+    let sql = copy_out_statement(&part.relation, columns, part.predicate.as_deref(), format);
+    let mut digest = new_digest(format, columns);
+    let mut broken = None;
+    let mut sink = |buffer: Vec<u8>| match digest.feed(&buffer) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(error) => {
+            broken = Some(error);
+            ControlFlow::Break(())
+        }
     };
+    let copied = connection.copy_out(&sql, &mut sink);
+    match broken {
+        Some(error) => Err(error),
+        None => copied.and_then(|_| digest.finish()),
+    }
+}
+
+/// Counts, or reads and hashes, the target's table.
+fn read_target(table: &CheckTable, is_hashed: bool) -> Result<Contents> {
     if !is_hashed {
-        let sql = count_statement(&table.target, predicate);
-        let count = Spi::get_one::<i64>(&sql).map_err(spi::spi_error)?.unwrap_or(0);
-        return Ok(Contents { rows: u64::try_from(count).unwrap_or(0), digest: None });
+        let mut rows = 0;
+        for part in &table.target {
+            let count = Spi::get_one::<i64>(&part.count_statement()).map_err(spi::spi_error)?;
+            rows += count.and_then(|count| u64::try_from(count).ok()).unwrap_or(0);
+        }
+        return Ok(Contents { rows, digest: None });
     }
     let names: Vec<_> = table.columns.iter().map(|column| quote_ident(column)).collect();
-    let condition = predicate.map(|predicate| format!(" where {predicate}")).unwrap_or_default();
-    let query =
-        format!("select {} from only {}{condition}", names.join(", "), table.target.quoted());
+    let names = names.join(", ");
     let encoding = match table.format {
         Format::Binary => Encoding::Binary,
         Format::Text { .. } => Encoding::Text,
     };
     let mut hasher = RowHasher::new();
-    scan::for_each_row(&query, encoding, &mut |values| {
-        hasher.begin_row();
-        for value in values {
-            hasher.field(*value);
-        }
-        hasher.end_row();
-        Ok(())
-    })?;
+    for part in &table.target {
+        let condition = match &part.predicate {
+            Some(predicate) => format!(" where {predicate}"),
+            None => String::new(),
+        };
+        let query = format!("select {names} from only {}{condition}", part.relation.quoted());
+        scan::for_each_row(&query, encoding, &mut |values| {
+            hasher.begin_row();
+            for value in values {
+                hasher.field(*value);
+            }
+            hasher.end_row();
+            Ok(())
+        })?;
+    }
     let digest = hasher.digest();
     Ok(Contents { rows: digest.rows, digest: Some(digest) })
 }

@@ -25,10 +25,24 @@ pub fn copy(context: &mut TaskContext, task: i32, loads: &[Load]) -> Result<()> 
     let state = context.state;
     let run = context.request.run;
     transaction::run(|| {
-        let copied =
-            loads.iter().map(|load| copy_load(context, load)).collect::<Result<Vec<_>>>()?;
+        let mut copied: Vec<CopiedTable> = Vec::new();
+        for load in loads {
+            add_copied(&mut copied, copy_load(context, load)?);
+        }
         state.mark_done(run, task, &copied)
     })
+}
+
+/// Adds what a load copied to the sum of its table, whose loads follow each other.
+fn add_copied(copied: &mut Vec<CopiedTable>, load: CopiedTable) {
+    match copied.last_mut().filter(|table| table.table_id == load.table_id) {
+        None => copied.push(load),
+        Some(table) => {
+            table.rows += load.rows;
+            table.bytes += load.bytes;
+            table.digest = table.digest.zip(load.digest).map(|(left, right)| left + right);
+        }
+    }
 }
 
 /// Copies the rows of one load.
@@ -61,10 +75,10 @@ fn copy_rows(context: &mut TaskContext, load: &Load) -> Result<CopiedTable> {
         (Err(error), _) => return Err(error),
         (Ok(copied), outcome) => {
             let sent = outcome??;
-            if copied.written != sent.rows {
+            if copied != sent.rows {
                 return Err(Error::Internal(format!(
-                    "the source sent {} rows, {} were written",
-                    sent.rows, copied.written
+                    "the source sent {} rows, {copied} were written",
+                    sent.rows
                 )));
             }
             sent
@@ -74,7 +88,7 @@ fn copy_rows(context: &mut TaskContext, load: &Load) -> Result<CopiedTable> {
         table_id: load.table_id,
         rows: i64::try_from(sent.rows).unwrap_or(i64::MAX),
         bytes: i64::try_from(sent.bytes).unwrap_or(i64::MAX),
-        checksum: sent.digest.map(|digest| digest.to_string()),
+        digest: sent.digest,
         is_unlogged,
     })
 }
@@ -87,12 +101,17 @@ pub fn new_digest(format: &Format, columns: &[String]) -> StreamDigest {
     }
 }
 
-/// OID of the target's table and whether it is unlogged.
+/// OID of the target's table and whether it or a partition of it is unlogged.
 fn find_table(name: &QualifiedName) -> Result<(pg_sys::Oid, bool)> {
     let found = Spi::connect(|client| {
         let rows = client
             .select(
-                "select c.oid, c.relpersistence = 'u'
+                "select c.oid,
+                     c.relpersistence = 'u' or exists (
+                         select
+                         from pg_catalog.pg_partition_tree(c.oid) t
+                         join pg_catalog.pg_class p on p.oid = t.relid
+                         where p.relpersistence = 'u')
                  from pg_catalog.pg_class c
                  join pg_catalog.pg_namespace n on n.oid = c.relnamespace
                  where n.nspname = $1::text::name and c.relname = $2::text::name",

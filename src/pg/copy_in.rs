@@ -22,7 +22,7 @@ pub enum Chunk {
     /// The next bytes of the stream.
     Data(Vec<u8>),
     /// The stream is complete, or the reader has failed.
-    End(Result<u64>),
+    End(Result<()>),
 }
 
 /// What goes in at the table's end of a COPY.
@@ -41,43 +41,36 @@ struct Stream {
     spent: Sender<Vec<u8>>,
     current: Vec<u8>,
     offset: usize,
-    /// Rows the source says it sent, once the end was seen.
-    end: Option<u64>,
+    has_ended: bool,
 }
 
 thread_local! {
     static STREAM: RefCell<Option<Stream>> = const { RefCell::new(None) };
 }
 
-/// Rows that one COPY wrote, and rows that the source says it sent.
-pub struct Copied {
-    pub written: u64,
-    pub sent: u64,
-}
-
-/// Writes the stream to the table; runs in the current transaction with an active snapshot.
+/// Writes the stream to the table and returns the number of rows written; runs in the current
+/// transaction with an active snapshot.
 ///
 /// Raises what COPY raises; an error of the reader is raised as it is.
 pub fn copy_in(
     target: &CopyIn<'_>,
     chunks: Receiver<Chunk>,
     spent: Sender<Vec<u8>>,
-) -> Result<Copied> {
-    STREAM.set(Some(Stream { chunks, spent, current: Vec::new(), offset: 0, end: None }));
+) -> Result<u64> {
+    STREAM.set(Some(Stream { chunks, spent, current: Vec::new(), offset: 0, has_ended: false }));
     let written = super::catch::catch(|| Ok(copy_from(target)));
     let stream = STREAM.take();
     let written = written?;
     // The server stops reading at the trailer of a binary stream: take the reader's verdict too.
-    let sent = match stream {
-        Some(Stream { end: Some(sent), .. }) => sent,
-        Some(stream) => drain(&stream.chunks)?,
-        None => return Err(Error::Internal("the stream vanished".to_owned())),
-    };
-    Ok(Copied { written, sent })
+    let stream = stream.ok_or_else(|| Error::Internal("the stream vanished".to_owned()))?;
+    if !stream.has_ended {
+        drain(&stream.chunks)?;
+    }
+    Ok(written)
 }
 
 /// Waits for the end of a stream of which no more bytes are wanted.
-fn drain(chunks: &Receiver<Chunk>) -> Result<u64> {
+fn drain(chunks: &Receiver<Chunk>) -> Result<()> {
     loop {
         match receive(chunks)? {
             Chunk::Data(data) if data.is_empty() => {}
@@ -106,7 +99,7 @@ impl Stream {
     /// Fills `out` as far as bytes are at hand, at least `least` bytes unless the stream ends.
     fn read(&mut self, out: &mut [u8], least: usize) -> Result<usize> {
         let mut filled = 0;
-        while filled < least && self.end.is_none() {
+        while filled < least && !self.has_ended {
             if self.offset == self.current.len() {
                 match receive(&self.chunks)? {
                     Chunk::Data(data) => {
@@ -115,7 +108,10 @@ impl Stream {
                         // A full or closed pool just lets the buffer go.
                         let _ = self.spent.try_send(spent);
                     }
-                    Chunk::End(end) => self.end = Some(end?),
+                    Chunk::End(end) => {
+                        end?;
+                        self.has_ended = true;
+                    }
                 }
                 continue;
             }
@@ -258,13 +254,11 @@ fn append_option(
     name: &'static std::ffi::CStr,
     value: Option<&'static std::ffi::CStr>,
 ) -> *mut pg_sys::List {
-    let argument = match value {
+    let mut argument: *mut pg_sys::Node = std::ptr::null_mut();
+    if let Some(value) = value {
         // SAFETY: constant text that the node only refers to.
-        Some(value) => {
-            unsafe { pg_sys::makeString(value.as_ptr().cast_mut()) }.cast::<pg_sys::Node>()
-        }
-        None => std::ptr::null_mut(),
-    };
+        argument = unsafe { pg_sys::makeString(value.as_ptr().cast_mut()) }.cast();
+    }
     // SAFETY: constant text that the node only refers to.
     let element = unsafe { pg_sys::makeDefElem(name.as_ptr().cast_mut(), argument, -1) };
     // SAFETY: a null list is the empty list.

@@ -17,6 +17,9 @@ pub enum Encoding {
     Text,
 }
 
+/// An encoded value; None for NULL.
+pub type Value<'a> = Option<&'a [u8]>;
+
 /// A column's conversion.
 struct Column {
     function: pg_sys::FmgrInfo,
@@ -26,7 +29,7 @@ struct Column {
 pub fn for_each_row(
     query: &str,
     encoding: Encoding,
-    each: &mut dyn FnMut(&[Option<&[u8]>]) -> Result<()>,
+    each: &mut dyn FnMut(&[Value<'_>]) -> Result<()>,
 ) -> Result<()> {
     let Ok(query) = CString::new(query) else {
         pgrx::error!("a query contains a zero byte");
@@ -134,7 +137,7 @@ unsafe fn encode_row<'a>(
     row: usize,
     columns: &[Column],
     encoding: Encoding,
-) -> Vec<Option<&'a [u8]>> {
+) -> Vec<Value<'a>> {
     // SAFETY: by contract.
     let (tuple, descriptor) = unsafe { (*(*table).vals.add(row), (*table).tupdesc) };
     let mut values = Vec::with_capacity(columns.len());

@@ -34,6 +34,12 @@ pub fn apply(options: &Options) -> Result<()> {
     for (name, value) in FIXED {
         process::set_config(name, value);
     }
+    // Text is read and written as the database stores it, whatever client_encoding is by default.
+    process::set_config("client_encoding", &database_encoding()?);
+    // Event triggers of the target stay out of it, where the role may say so.
+    if may_set("session_replication_role")? {
+        process::set_config("session_replication_role", "replica");
+    }
     // Rows and the record of them are in one WAL: a crash loses both or neither.
     process::set_config("synchronous_commit", "off");
     for (name, value) in &options.settings {
@@ -57,6 +63,12 @@ pub fn current_role() -> Result<String> {
 /// The encoding of this database, by the server's name for it.
 pub fn database_encoding() -> Result<String> {
     one("select pg_catalog.getdatabaseencoding()::text")
+}
+
+/// Whether the current role may set a parameter that others may not.
+fn may_set(parameter: &str) -> Result<bool> {
+    one(&format!("select pg_catalog.has_parameter_privilege('{parameter}', 'set')::text"))
+        .map(|verdict| verdict == "true")
 }
 
 fn one(query: &str) -> Result<String> {

@@ -7,12 +7,13 @@
 //! Locking: rows only, never a whole table, except in `insert_tables`, which takes turns with other
 //! runs for the moment in which it looks for overlaps.
 
+use pgmig_core::digest::Digest;
 use pgmig_core::plan::existing::Drop;
 use pgmig_core::plan::task::{Format, RunTable, Task, Work};
 use pgmig_core::{Error, Result};
 use pgrx::datum::DatumWithOid;
 use pgrx::prelude::*;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::json;
 
 use crate::pg::owner::AsOwner;
@@ -21,6 +22,23 @@ use crate::pg::{process, spi};
 /// Tasks and tables are inserted this many at a time: large enough to hide the call, small enough
 /// for the JSON that carries them.
 const INSERT_ROWS: usize = 500;
+
+/// The tables with rows of the table `c`, which is one or is cut into them, with how often their rows
+/// have been inserted and changed.
+const COUNTERS: &str = "
+    select p.oid as part_oid, m.nspname as part_schema, p.relname as part_name,
+        pg_catalog.pg_stat_get_tuples_inserted(p.oid) as inserts,
+        pg_catalog.pg_stat_get_tuples_updated(p.oid)
+            + pg_catalog.pg_stat_get_tuples_deleted(p.oid) as changes
+    from (
+        select c.oid as part_oid
+        union
+        select t.relid::oid
+        from pg_catalog.pg_partition_tree(c.oid) t
+    ) i
+    join pg_catalog.pg_class p on p.oid = i.part_oid
+    join pg_catalog.pg_namespace m on m.oid = p.relnamespace
+    where p.relkind = 'r'";
 
 /// A run's number, as `pgmig.runs.run_id` shows it.
 pub type RunId = i64;
@@ -141,10 +159,18 @@ pub struct CopiedTable {
     pub table_id: i32,
     pub rows: i64,
     pub bytes: i64,
-    pub checksum: Option<String>,
+    #[serde(rename = "checksum", serialize_with = "serialize_digest")]
+    pub digest: Option<Digest>,
     /// Whether crash recovery would empty the table.
     #[serde(skip)]
     pub is_unlogged: bool,
+}
+
+fn serialize_digest<S: Serializer>(
+    digest: &Option<Digest>,
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    digest.map(|digest| digest.to_string()).serialize(serializer)
 }
 
 /// The comparison of one table on both sides.
@@ -162,7 +188,6 @@ pub struct CheckedTable {
 /// How bad an event is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
-    Info,
     Warning,
     Error,
 }
@@ -170,7 +195,6 @@ pub enum Severity {
 impl Severity {
     fn as_str(self) -> &'static str {
         match self {
-            Severity::Info => "info",
             Severity::Warning => "warning",
             Severity::Error => "error",
         }
@@ -359,22 +383,26 @@ impl State {
         for chunk in tables.chunks(INSERT_ROWS) {
             let rows: Vec<_> = chunk.iter().map(|table| run_table_json(run, table)).collect();
             self.execute(
-                "insert into pgmig.run_table (run_id, table_id, source_schema, source_name,
+                &format!(
+                    "insert into pgmig.run_table (run_id, table_id, source_schema, source_name,
                      table_schema, table_name, table_oid, is_existing, is_unlogged, copies_data,
                      first_copy, last_copy, format, reason, rows_expected, bytes_expected,
                      inserts_before, changes_before)
                  select j.run_id, j.table_id, j.source_schema, j.source_name, j.table_schema,
                      j.table_name, c.oid, j.is_existing, j.is_unlogged, j.copies_data,
                      j.first_copy, j.last_copy, j.format, j.reason, j.rows_expected,
-                     j.bytes_expected, pg_catalog.pg_stat_get_tuples_inserted(c.oid),
-                     pg_catalog.pg_stat_get_tuples_updated(c.oid)
-                         + pg_catalog.pg_stat_get_tuples_deleted(c.oid)
+                     j.bytes_expected, s.inserts, s.changes
                  from pg_catalog.json_populate_recordset(null::pgmig.run_table, $1::json) j
                  left join pg_catalog.pg_namespace n on n.nspname = j.table_schema
                  left join pg_catalog.pg_class c
                      on c.relnamespace = n.oid
                      and c.relname = j.table_name
-                 order by j.table_id",
+                 left join lateral (
+                     select sum(x.inserts)::bigint as inserts, sum(x.changes)::bigint as changes
+                     from ({COUNTERS}) x
+                 ) s on true
+                 order by j.table_id"
+                ),
                 &[json!(rows).to_string().into()],
             )?;
         }
@@ -623,22 +651,25 @@ impl State {
     /// has written to them since. Tables whose counters do not add up are forgotten instead.
     pub fn record_loaded(&self, run: RunId) -> Result<()> {
         self.execute(
-            "delete from pgmig.loaded l
+            &format!(
+                "delete from pgmig.loaded l
              where not exists (select from pg_catalog.pg_class c where c.oid = l.table_oid)
                 or l.table_oid in (
-                    select c.oid
+                    select x.part_oid
                     from pgmig.run_table b
                     join pg_catalog.pg_namespace n on n.nspname = b.table_schema
                     join pg_catalog.pg_class c
                         on c.relnamespace = n.oid and c.relname = b.table_name
-                    where b.run_id = $1)",
+                    cross join lateral ({COUNTERS}) x
+                    where b.run_id = $1)"
+            ),
             &[run.into()],
         )?;
         self.execute(
-            "insert into pgmig.loaded (table_oid, run_id, table_schema, table_name, rows, file_node,
+            &format!("insert into pgmig.loaded (table_oid, run_id, table_schema, table_name, rows, file_node,
                  inserts, changes, statistics_reset, recorded_at)
-             select c.oid, $1, b.table_schema, b.table_name, d.rows,
-                 pg_catalog.pg_relation_filenode(c.oid), s.inserts, s.changes,
+             select x.part_oid, $1, x.part_schema, x.part_name, d.rows,
+                 pg_catalog.pg_relation_filenode(x.part_oid), x.inserts, x.changes,
                  e.statistics_reset, pg_catalog.clock_timestamp()
              from pgmig.run_table b
              join pg_catalog.pg_namespace n on n.nspname = b.table_schema
@@ -651,17 +682,16 @@ impl State {
                    and x.table_id = b.table_id
              ) d
              cross join lateral (
-                 select pg_catalog.pg_stat_get_tuples_inserted(c.oid) as inserts,
-                     pg_catalog.pg_stat_get_tuples_updated(c.oid)
-                         + pg_catalog.pg_stat_get_tuples_deleted(c.oid) as changes
+                 select sum(x.inserts) as inserts, sum(x.changes) as changes
+                 from ({COUNTERS}) x
              ) s
+             cross join lateral ({COUNTERS}) x
              cross join pgmig.statistics_epoch e
              where b.run_id = $1
                and b.first_copy is not null
-               and c.relkind = 'r'
                and s.inserts - case when c.oid = b.table_oid then b.inserts_before else 0 end
                    = d.rows
-               and s.changes - case when c.oid = b.table_oid then b.changes_before else 0 end = 0",
+               and s.changes - case when c.oid = b.table_oid then b.changes_before else 0 end = 0"),
             &[run.into()],
         )?;
         Ok(())

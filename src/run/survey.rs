@@ -4,20 +4,19 @@
 //! been changed.
 
 mod source;
+mod tables;
 mod target;
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use pgmig_core::ddl::{self, DdlOptions, Item, ItemKind};
-use pgmig_core::model::{Catalog, Class, Table, TableKind};
+use pgmig_core::model::{Catalog, Class};
 use pgmig_core::name::QualifiedName;
 use pgmig_core::options::Options;
-use pgmig_core::plan::build::{self, DataTable, Input, Plan};
+use pgmig_core::plan::build::{self, Input, Plan};
 use pgmig_core::plan::existing::{self, Existing, Sides};
-use pgmig_core::plan::format::Formats;
 use pgmig_core::plan::graph;
-use pgmig_core::plan::ranges::{self, Limits, Split, TableFacts};
 use pgmig_core::plan::rename::Rename;
 use pgmig_core::plan::select::Selection;
 use pgmig_core::plan::select_items::select_items;
@@ -27,6 +26,7 @@ use pgmig_core::source::wire::Connection;
 use pgmig_core::{Error, Result};
 
 use self::source::SourceReading;
+use self::tables::{Known, kept_tables};
 use self::target::TargetReading;
 use super::coordinator::Run;
 use super::state::{Event, RunKind, Severity, SourceFacts};
@@ -93,30 +93,26 @@ fn make_plan(
         rename.catalog(wanted.to_mut());
     }
     let wanted = wanted.as_ref();
+    let kept = kept_tables(&items, &is_kept);
+    let known = Known { run, source, target, wanted, kept, selection };
+    if run.request.kind == RunKind::Validate {
+        let plan = known.plan_validation(rename.as_ref());
+        return Ok(CompletePlan { plan, existing: Existing::default() });
+    }
     check_extensions(&items, &is_kept, target)?;
-    let tables: Vec<&Table> = data_tables(wanted, &items, &is_kept);
-    let loaded: Vec<u32> = tables
-        .iter()
-        .filter(|table| copies_rows(table, source, selection, options))
-        .map(|table| table.oid)
-        .collect();
-    let existing = match run.request.kind {
-        RunKind::Validate => Existing::default(),
-        RunKind::Migrate | RunKind::Plan => {
-            let target_items =
-                order::sort(ddl::render(&target.catalog, &ddl_options), &target.catalog.depends);
-            let sides = Sides {
-                wanted,
-                wanted_items: &items,
-                is_kept: &is_kept,
-                target: &target.catalog,
-                target_items: &target_items,
-                unchanged: &target.unchanged,
-            };
-            existing::compare(&sides, &loaded, options)?
-        }
+    let target_items =
+        order::sort(ddl::render(&target.catalog, &ddl_options), &target.catalog.depends);
+    let sides = Sides {
+        wanted,
+        wanted_items: &items,
+        is_kept: &is_kept,
+        target: &target.catalog,
+        target_items: &target_items,
+        unchanged: &target.unchanged,
     };
-    let data = describe_tables(run, session, source, target, &tables, selection)?;
+    let loaded: Vec<u32> = known.with_data().into_iter().collect();
+    let existing = existing::compare(&sides, &loaded, options)?;
+    let data = known.describe(session)?;
     let input = Input {
         wanted,
         items: &items,
@@ -127,10 +123,7 @@ fn make_plan(
         options,
         roles: &target.roles,
     };
-    let mut plan = match run.request.kind {
-        RunKind::Validate => build::build_validation(&input),
-        RunKind::Migrate | RunKind::Plan => build::build(&input),
-    };
+    let mut plan = build::build(&input);
     plan.notes.extend(notes);
     plan.notes.extend(existing.notes.iter().cloned());
     Ok(CompletePlan { plan, existing })
@@ -146,98 +139,6 @@ fn ddl_options(options: &Options, target_version: u32) -> DdlOptions {
         tablespaces: options.tablespaces,
         access_methods: options.table_access_methods,
     }
-}
-
-/// Ordinary tables among the items to be made, in the catalog's order.
-fn data_tables<'a>(wanted: &'a Catalog, items: &[Item], is_kept: &[bool]) -> Vec<&'a Table> {
-    let kept: HashSet<u32> = items
-        .iter()
-        .zip(is_kept)
-        .filter(|(item, is_kept)| **is_kept && item.kind == ItemKind::Table)
-        .map(|(item, _)| item.id.oid)
-        .collect();
-    wanted
-        .tables
-        .iter()
-        .filter(|table| table.relkind == TableKind::Ordinary && kept.contains(&table.oid))
-        .collect()
-}
-
-/// Whether a table's rows are to be copied.
-fn copies_rows(
-    table: &Table,
-    source: &SourceReading,
-    selection: &Selection,
-    options: &Options,
-) -> bool {
-    let is_excluded_unlogged = build::is_unlogged(table) && !options.unlogged_table_data;
-    let is_selected = source
-        .names
-        .get(&table.oid)
-        .is_some_and(|name| selection.selects_data(&name.schema, &name.name));
-    is_selected && !options.schema_only && !is_excluded_unlogged
-}
-
-/// Decides how each table's rows travel: columns, wire format, ranges.
-fn describe_tables(
-    run: &Run,
-    session: &Actor<Connection>,
-    source: &SourceReading,
-    target: &TargetReading,
-    tables: &[&Table],
-    selection: &Selection,
-) -> Result<Vec<DataTable>> {
-    let total: i64 = tables.iter().map(|table| table.total_bytes).sum();
-    let jobs = run.options.jobs.unwrap_or(2);
-    let version = source.catalog.server.version_num;
-    let limits = Limits::new(&run.options, version, total, jobs);
-    let formats = Formats::new(&source.catalog.type_infos, version, &target.formats);
-    let mut described = Vec::with_capacity(tables.len());
-    for table in tables {
-        let name = QualifiedName::new(&table.schema, &table.name);
-        let copies_data = copies_rows(table, source, selection, &run.options);
-        let facts = TableFacts {
-            name: source.names.get(&table.oid).cloned().unwrap_or_else(|| name.clone()),
-            rows: ranges::estimate_rows(table.row_estimate, table.page_count, table.main_bytes),
-            main_bytes: table.main_bytes,
-            total_bytes: table.total_bytes,
-            is_heap: table.access_method.as_deref().is_none_or(|method| method == "heap"),
-        };
-        let split = match run.request.kind {
-            RunKind::Migrate | RunKind::Plan if copies_data => {
-                split_table(session, &facts, &limits)?
-            }
-            _ => ranges::keep_whole(&facts, None),
-        };
-        let columns: Vec<_> =
-            table.columns.iter().filter(|column| column.generated.is_none()).collect();
-        described.push(DataTable {
-            oid: table.oid,
-            source: facts.name.clone(),
-            format: formats
-                .choose(columns.iter().map(|column| (column.name.as_str(), column.type_oid))),
-            columns: columns.iter().map(|column| column.name.clone()).collect(),
-            condition: selection.condition(&facts.name).map(str::to_owned),
-            target: name,
-            copies_data,
-            is_unlogged: build::is_unlogged(table),
-            rows: facts.rows,
-            bytes: facts.total_bytes,
-            split,
-        });
-    }
-    Ok(described)
-}
-
-/// Cuts a table; only large ones ask the source anything.
-fn split_table(session: &Actor<Connection>, facts: &TableFacts, limits: &Limits) -> Result<Split> {
-    if ranges::count_ranges(facts, limits) <= 1 {
-        return Ok(ranges::keep_whole(facts, None));
-    }
-    let (facts, limits) = (facts.clone(), limits.clone());
-    session.call(move |connection| {
-        pgmig_core::source::ranges::split_table(connection, &facts, &limits)
-    })
 }
 
 /// Sequences among the items to be made, with identity columns' ones.

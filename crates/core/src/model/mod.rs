@@ -25,8 +25,9 @@ pub use object::{
     Acl, Annotations, Class, Comment, Depend, DependKind, Grant, ObjectId, SecurityLabel,
 };
 pub use relation::{
-    Column, ForeignOption, Generated, Identity, NotNull, Persistence, ReplicaIdentity, Sequence,
-    SequenceLink, Table, TableKind, View,
+    Column, ForeignOption, Generated, Identity, NotNull, PartitionColumn, PartitionStrategy,
+    Partitioning, Persistence, ReplicaIdentity, Sequence, SequenceLink, Table, TableKind,
+    TextOrder, View,
 };
 pub use rewrite::{Enabled, Policy, Rule, Trigger};
 pub use routine::{Aggregate, Function, RoutineKind};
@@ -71,6 +72,8 @@ pub struct ServerInfo {
     pub encoding: String,
     pub collate: String,
     pub ctype: String,
+    /// Whether the database's default collation compares text byte by byte.
+    pub orders_by_bytes: bool,
     pub is_in_recovery: bool,
     /// Bytes of the whole database; None without the privilege to know.
     pub database_bytes: Option<i64>,

@@ -51,6 +51,8 @@ pub struct Table {
     pub partition_bound: Option<String>,
     /// `range (…)` and so on, for a partitioned table.
     pub partition_key: Option<String>,
+    /// The same for a machine.
+    pub partitioning: Option<Partitioning>,
     /// The composite type that a typed table is made of, as SQL.
     pub of_type: Option<String>,
     pub access_method: Option<String>,
@@ -76,6 +78,50 @@ pub struct Table {
     /// Filled in by the reader, in the order of `attnum`, without dropped columns.
     #[serde(skip)]
     pub columns: Vec<Column>,
+}
+
+/// How a partitioned table finds the partition of a row.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Partitioning {
+    pub strategy: PartitionStrategy,
+    pub columns: Vec<PartitionColumn>,
+}
+
+/// The strategies of partitioning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+pub enum PartitionStrategy {
+    #[serde(rename = "r")]
+    Range,
+    #[serde(rename = "l")]
+    List,
+    #[serde(rename = "h")]
+    Hash,
+}
+
+/// A column or expression of a partition key.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct PartitionColumn {
+    /// The column's type; for an expression, the one that its operator class takes.
+    pub type_oid: u32,
+    pub is_expression: bool,
+    /// Whether the operator class is one that every server has.
+    pub has_system_class: bool,
+    pub order: TextOrder,
+    pub is_deterministic: bool,
+}
+
+/// What the order of a key column's values depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TextOrder {
+    /// On the type alone.
+    Own,
+    /// On the text's bytes.
+    Bytes,
+    /// On the database's default collation.
+    Database,
+    /// On a locale of the operating system or of ICU.
+    Locale,
 }
 
 /// An option of a foreign object.

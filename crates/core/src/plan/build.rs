@@ -12,11 +12,11 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::Note;
+use super::data_table::{DataTable, GROUP_BYTES, GROUP_RELATIONS, Part};
 use super::existing::{self, Existing};
-use super::ranges::{Split, combine_conditions};
 use super::task::{
-    CheckTable, Format, Load, LockMode, QualifiedNamePair, RunTable, Statement, StatementMode,
-    Task, TaskKind, TaskLock, Work,
+    CheckTable, LockMode, QualifiedNamePair, RunTable, Statement, StatementMode, Task, TaskKind,
+    TaskLock, Work,
 };
 use crate::ddl::{Attribute, Item, ItemKind, Section};
 use crate::model::{Catalog, ConstraintKind, Persistence, Table, TableKind};
@@ -26,37 +26,11 @@ use crate::options::{ForeignKeys, Options, Validation};
 /// Statements of one schema task: few enough that the locks of one transaction fit any server.
 const STATEMENTS_PER_TASK: usize = 200;
 
-/// A table of more bytes than this is copied by a task of its own.
-const SMALL_TABLE_BYTES: i64 = 4 << 20;
-
-/// Bytes and tables of a group of small ones: enough to hide the costs of a task, few enough to keep
-/// every worker busy and to bound the locks of a transaction.
-const GROUP_BYTES: i64 = 16 << 20;
-const GROUP_TABLES: usize = 64;
-
 /// Foreign keys between small tables that are added in one task.
 const FOREIGN_KEYS_PER_TASK: usize = 32;
 
 /// What ANALYZE reads of a table at most, by its default sample of 30,000 pages at one row each.
 const ANALYZE_BYTES: i64 = 32 << 20;
-
-/// A table whose rows are copied, or compared.
-#[derive(Debug, Clone)]
-pub struct DataTable {
-    /// OID on the source.
-    pub oid: u32,
-    pub source: QualifiedName,
-    pub target: QualifiedName,
-    pub columns: Vec<String>,
-    pub format: Format,
-    pub split: Split,
-    /// The user's `where`.
-    pub condition: Option<String>,
-    pub copies_data: bool,
-    pub is_unlogged: bool,
-    pub rows: i64,
-    pub bytes: i64,
-}
 
 /// All that a plan is made of.
 pub struct Input<'a> {
@@ -99,14 +73,6 @@ pub fn build(input: &Input<'_>) -> Plan {
     builder.plan
 }
 
-/// Makes the plan of a run that only compares.
-pub fn build_validation(input: &Input<'_>) -> Plan {
-    let mut builder = Builder::new(input);
-    builder.add_tables();
-    builder.add_checks(None);
-    builder.plan
-}
-
 /// The stages of items after the data; an item is in the stage of its kind or of what it needs,
 /// whichever is later.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -126,7 +92,7 @@ struct Builder<'a> {
     /// The task that makes each item.
     task_of: Vec<Option<i32>>,
     tables_by_oid: HashMap<u32, &'a Table>,
-    data_by_oid: HashMap<u32, &'a DataTable>,
+    parts_by_oid: HashMap<u32, &'a Part>,
     children: HashMap<u32, Vec<u32>>,
     /// Copy tasks of each table.
     copies_of: HashMap<u32, Vec<i32>>,
@@ -154,7 +120,12 @@ impl<'a> Builder<'a> {
             stages: Vec::new(),
             task_of: vec![None; input.items.len()],
             tables_by_oid: input.wanted.tables.iter().map(|table| (table.oid, table)).collect(),
-            data_by_oid: input.tables.iter().map(|table| (table.oid, table)).collect(),
+            parts_by_oid: input
+                .tables
+                .iter()
+                .flat_map(|table| &table.parts)
+                .map(|part| (part.oid, part))
+                .collect(),
             children,
             copies_of: HashMap::new(),
             keys_of: HashMap::new(),
@@ -253,13 +224,15 @@ impl<'a> Builder<'a> {
             .iter()
             .map(|drop| Statement::new(&drop.object, &drop.sql))
             .collect();
-        // Tables in one range are emptied by the very task that fills them, so that rows are frozen.
-        for table in self.input.tables.iter().filter(|table| table.copies_data) {
-            let is_filled_apart = table.split.ranges.len() > 1 || self.is_loaded_unlogged(table);
-            if self.input.existing.tables.contains_key(&table.oid) && is_filled_apart {
-                let object = format!("table {}", table.target);
-                let sql = format!("truncate only {}", table.target.quoted());
-                statements.push(Statement::new(&object, &sql));
+        // Other tables are emptied by the very task that fills them, so that rows are frozen.
+        for table in self.input.tables {
+            for part in table.copied_parts() {
+                let is_filled_apart = !table.is_loaded_at_once() || self.is_loaded_unlogged(part);
+                if self.input.existing.tables.contains_key(&part.oid) && is_filled_apart {
+                    let object = format!("table {}", part.target);
+                    let sql = format!("truncate only {}", part.target.quoted());
+                    statements.push(Statement::new(&object, &sql));
+                }
             }
         }
         self.add_statements(statements, TaskKind::Ddl, "clearing of existing tables", None)
@@ -275,9 +248,10 @@ impl<'a> Builder<'a> {
                 ends.push((position, statements.len()));
             }
         }
-        for table in self.input.tables.iter().filter(|table| self.is_loaded_unlogged(table)) {
-            let sql = format!("alter table {} set unlogged", table.target.quoted());
-            statements.push(Statement::new(&format!("table {}", table.target), &sql));
+        let parts = self.input.tables.iter().flat_map(DataTable::copied_parts);
+        for part in parts.filter(|part| self.is_loaded_unlogged(part)) {
+            let sql = format!("alter table {} set unlogged", part.target.quoted());
+            statements.push(Statement::new(&format!("table {}", part.target), &sql));
         }
         let first = self.next_id();
         let last = self.add_statements(statements, TaskKind::Ddl, "schema", after);
@@ -343,25 +317,26 @@ impl<'a> Builder<'a> {
     fn form_groups(&mut self) {
         let mut open: HashMap<bool, (usize, i64)> = HashMap::new();
         for (position, table) in self.input.tables.iter().enumerate() {
-            if table.split.ranges.len() > 1 || table.bytes > SMALL_TABLE_BYTES {
+            if !table.is_small() {
                 continue;
             }
+            let (own_bytes, is_unlogged) = (table.bytes(), table.is_unlogged());
             // Marks of unlogged tables live elsewhere, so the two kinds do not mix.
-            let (group, bytes) = match open.get(&table.is_unlogged) {
+            let (group, bytes) = match open.get(&is_unlogged) {
                 Some((group, bytes))
-                    if self.groups[*group].len() < GROUP_TABLES
-                        && bytes + table.bytes <= GROUP_BYTES =>
+                    if self.groups[*group].len() < GROUP_RELATIONS
+                        && bytes + own_bytes <= GROUP_BYTES =>
                 {
-                    (*group, bytes + table.bytes)
+                    (*group, bytes + own_bytes)
                 }
                 _ => {
                     self.groups.push(Vec::new());
-                    (self.groups.len() - 1, table.bytes)
+                    (self.groups.len() - 1, own_bytes)
                 }
             };
-            open.insert(table.is_unlogged, (group, bytes));
+            open.insert(is_unlogged, (group, bytes));
             self.groups[group].push(position);
-            self.group_of.insert(table.oid, group);
+            self.group_of.extend(table.parts.iter().map(|part| (part.oid, group)));
         }
     }
 
@@ -372,14 +347,21 @@ impl<'a> Builder<'a> {
                 table_id,
                 source: table.source.clone(),
                 target: table.target.clone(),
-                is_existing: self.input.existing.tables.contains_key(&table.oid),
-                is_unlogged: table.is_unlogged,
-                copies_data: table.copies_data,
+                is_existing: table
+                    .parts
+                    .iter()
+                    .any(|part| self.input.existing.tables.contains_key(&part.oid)),
+                is_unlogged: table.is_unlogged(),
+                copies_data: table.copies_data(),
                 copies: None,
                 format: table.format.clone(),
-                rows: table.rows,
-                bytes: table.bytes,
+                rows: table.rows(),
+                bytes: table.bytes(),
             });
+            if let Some(reason) = &table.route_reason {
+                let message = format!("rows are loaded and compared through it: {reason}");
+                self.note(&format!("table {}", table.target), message);
+            }
         }
     }
 
@@ -388,64 +370,84 @@ impl<'a> Builder<'a> {
         if self.input.options.schema_only {
             return;
         }
-        let input = self.input;
-        for (position, table) in input.tables.iter().enumerate() {
-            if table.copies_data && !self.group_of.contains_key(&table.oid) {
-                self.add_large_copy(position, table, after);
+        for position in 0..self.input.tables.len() {
+            if !self.is_grouped(position) {
+                self.add_large_copy(position, after);
             }
         }
         for group in 0..self.groups.len() {
-            let members: Vec<_> = self.groups[group]
-                .iter()
-                .copied()
-                .filter(|position| input.tables[*position].copies_data)
-                .collect();
-            self.add_group_copy(&members, after);
+            self.add_group_copy(group, after);
         }
     }
 
-    fn add_large_copy(&mut self, position: usize, table: &DataTable, after: Option<i32>) {
+    /// Whether a table shares tasks with other small ones.
+    fn is_grouped(&self, position: usize) -> bool {
+        self.input.tables[position].parts.iter().any(|part| self.group_of.contains_key(&part.oid))
+    }
+
+    /// The tables of a group whose rows are copied.
+    fn copied_members(&self, group: usize) -> Vec<usize> {
+        let members = self.groups[group].iter().copied();
+        members.filter(|position| self.input.tables[*position].copies_data()).collect()
+    }
+
+    fn add_large_copy(&mut self, position: usize, after: Option<i32>) {
+        let input = self.input;
+        let table = &input.tables[position];
         let first = self.next_id();
-        let count = table.split.ranges.len();
-        for (number, range) in table.split.ranges.iter().enumerate() {
+        let batches = table.batches(self.plan.tables[position].table_id);
+        let count = batches.len();
+        for (number, loads) in (1..).zip(batches) {
             let object = match count {
                 1 => format!("table {}", table.target),
-                _ => format!("table {}, range {} of {count}", table.target, number + 1),
+                _ => format!("table {}, range {number} of {count}", table.target),
             };
-            let predicate =
-                combine_conditions(range.predicate.as_deref(), table.condition.as_deref());
-            let load = new_load(position, table, predicate, range.rows, range.bytes, count == 1);
-            let lock =
-                if load.truncate { LockMode::AccessExclusive } else { LockMode::RowExclusive };
-            let work = Work::Copy { loads: vec![load] };
+            let (rows, bytes) = (
+                loads.iter().map(|load| load.rows).sum(),
+                loads.iter().map(|load| load.bytes).sum(),
+            );
+            let mode = if table.is_loaded_at_once() {
+                LockMode::AccessExclusive
+            } else {
+                LockMode::RowExclusive
+            };
+            let mut names: BTreeSet<_> = table.parts.iter().map(|part| &part.target).collect();
+            names.insert(&table.target);
+            let locks = lock_all(names.into_iter(), mode);
+            let work = Work::Copy { loads };
             let id = self.push(TaskKind::Copy, object, work, after.into_iter().collect());
             if let Some(task) = self.last() {
                 task.table = Some(table.target.clone());
-                task.locks = vec![TaskLock { table: table.target.clone(), mode: lock }];
-                task.rows = range.rows;
-                task.bytes = range.bytes;
+                task.locks = locks;
+                task.rows = rows;
+                task.bytes = bytes;
             }
-            self.copies_of.entry(table.oid).or_default().push(id);
+            // A row that is routed may land in any of the parts.
+            for part in &table.parts {
+                self.copies_of.entry(part.oid).or_default().push(id);
+            }
         }
-        self.plan.tables[position].copies = Some((first, self.next_id() - 1));
+        if count > 0 {
+            self.plan.tables[position].copies = Some((first, self.next_id() - 1));
+        }
     }
 
-    fn add_group_copy(&mut self, members: &[usize], after: Option<i32>) {
+    fn add_group_copy(&mut self, group: usize, after: Option<i32>) {
         let input = self.input;
-        let Some(first) = members.first() else {
+        let members = self.copied_members(group);
+        let tables: Vec<_> = members.iter().map(|position| &input.tables[*position]).collect();
+        let Some(first) = tables.first() else {
             return;
         };
-        let tables: Vec<_> = members.iter().map(|position| &input.tables[*position]).collect();
         let loads = members
             .iter()
-            .map(|position| {
-                let table = &input.tables[*position];
-                new_load(*position, table, table.condition.clone(), table.rows, table.bytes, true)
-            })
+            .map(|position| (self.plan.tables[*position].table_id, &input.tables[*position]))
+            .flat_map(|(table_id, table)| table.batches(table_id))
+            .flatten()
             .collect();
         let id = self.push(
             TaskKind::Copy,
-            name_group(&input.tables[*first].target, members.len()),
+            name_group(&first.target, members.len()),
             Work::Copy { loads },
             after.into_iter().collect(),
         );
@@ -453,12 +455,14 @@ impl<'a> Builder<'a> {
             task.table = (tables.len() == 1).then(|| tables[0].target.clone());
             task.locks =
                 lock_all(tables.iter().map(|table| &table.target), LockMode::AccessExclusive);
-            task.rows = tables.iter().map(|table| table.rows).sum();
-            task.bytes = tables.iter().map(|table| table.bytes).sum();
+            task.rows = tables.iter().map(|table| table.rows()).sum();
+            task.bytes = tables.iter().map(|table| table.bytes()).sum();
         }
         for position in members {
-            self.copies_of.insert(input.tables[*position].oid, vec![id]);
-            self.plan.tables[*position].copies = Some((id, id));
+            for part in &input.tables[position].parts {
+                self.copies_of.insert(part.oid, vec![id]);
+            }
+            self.plan.tables[position].copies = Some((id, id));
         }
     }
 
@@ -551,7 +555,7 @@ impl<'a> Builder<'a> {
         let Some(name) = self.table_name(oid) else {
             return;
         };
-        let size = self.data_by_oid.get(&oid).map_or((0, 0), |table| (table.rows, table.bytes));
+        let size = self.parts_by_oid.get(&oid).map_or((0, 0), |table| (table.rows, table.bytes));
         if let Some(task) = self.last() {
             task.table = Some(name.clone());
             task.locks = vec![TaskLock { table: name, mode }];
@@ -687,22 +691,22 @@ impl<'a> Builder<'a> {
     // ---- unlogged loading ------------------------------------------------------------------
 
     /// Whether a table that is to be logged is unlogged while it is loaded.
-    fn is_loaded_unlogged(&self, table: &DataTable) -> bool {
-        self.input.options.use_unlogged_tables && table.copies_data && !table.is_unlogged
+    fn is_loaded_unlogged(&self, part: &Part) -> bool {
+        self.input.options.use_unlogged_tables && part.copies_data && !part.is_unlogged
     }
 
     /// Makes tables logged again once their indexes are built: before foreign keys, which may not
     /// refer from a logged table to an unlogged one.
     fn add_logging(&mut self) {
         let input = self.input;
-        for table in input.tables {
-            if !self.is_loaded_unlogged(table) {
+        for part in input.tables.iter().flat_map(DataTable::copied_parts) {
+            if !self.is_loaded_unlogged(part) {
                 continue;
             }
-            let sql = format!("alter table {} set logged", table.target.quoted());
-            let object = format!("table {}", table.target);
+            let sql = format!("alter table {} set logged", part.target.quoted());
+            let object = format!("table {}", part.target);
             let needed: BTreeSet<i32> =
-                [self.copies_of.get(&table.oid), self.keys_of.get(&table.oid)]
+                [self.copies_of.get(&part.oid), self.keys_of.get(&part.oid)]
                     .into_iter()
                     .flatten()
                     .flatten()
@@ -710,9 +714,9 @@ impl<'a> Builder<'a> {
                     .collect();
             let work = Work::Statements { statements: vec![Statement::new(&object, &sql)] };
             let id = self.push(TaskKind::Constraint, object, work, needed);
-            self.describe_table_task(table.oid, LockMode::AccessExclusive);
-            self.keys_of.entry(table.oid).or_default().push(id);
-            self.logged_after.insert(table.oid, id);
+            self.describe_table_task(part.oid, LockMode::AccessExclusive);
+            self.keys_of.entry(part.oid).or_default().push(id);
+            self.logged_after.insert(part.oid, id);
         }
     }
 
@@ -753,7 +757,7 @@ impl<'a> Builder<'a> {
                 .collect();
             needed.extend(self.needs_of(item, &ends, None));
             needed.extend(ends.iter().filter_map(|oid| self.logged_after.get(oid)));
-            for table in ends.iter().filter_map(|oid| self.data_by_oid.get(oid)) {
+            for table in ends.iter().filter_map(|oid| self.parts_by_oid.get(oid)) {
                 rows += table.rows;
                 bytes += table.bytes;
             }
@@ -821,7 +825,7 @@ impl<'a> Builder<'a> {
                     return Some("one of its tables is not part of the run".to_owned());
                 };
                 let name = format!("{}.{}", table.schema, table.name);
-                match self.data_by_oid.get(&oid) {
+                match self.parts_by_oid.get(&oid) {
                     _ if table.relkind == TableKind::Partitioned => {}
                     None => return Some(format!("table {name} is not copied by this run")),
                     Some(data) if !data.copies_data || data.condition.is_some() => {
@@ -842,16 +846,12 @@ impl<'a> Builder<'a> {
             return;
         }
         for (position, table) in input.tables.iter().enumerate() {
-            if table.copies_data && !self.group_of.contains_key(&table.oid) {
+            if table.copies_data() && !self.is_grouped(position) {
                 self.add_check(&[position], after);
             }
         }
         for group in 0..self.groups.len() {
-            let members: Vec<_> = self.groups[group]
-                .iter()
-                .copied()
-                .filter(|position| input.tables[*position].copies_data)
-                .collect();
+            let members = self.copied_members(group);
             if !members.is_empty() {
                 self.add_check(&members, after);
             }
@@ -861,35 +861,16 @@ impl<'a> Builder<'a> {
     fn add_check(&mut self, members: &[usize], after: Option<i32>) {
         let input = self.input;
         let mut needed: BTreeSet<i32> = after.into_iter().collect();
-        let mut tables = Vec::new();
+        let mut checks = Vec::new();
         for position in members {
             let table = &input.tables[*position];
-            needed.extend(self.copies_of.get(&table.oid).into_iter().flatten());
-            tables.push(CheckTable {
-                table_id: self.plan.tables[*position].table_id,
-                source: table.source.clone(),
-                target: table.target.clone(),
-                columns: table.columns.clone(),
-                format: table.format.clone(),
-                predicate: table.condition.clone(),
-                rows: table.rows,
-                bytes: table.bytes,
-            });
+            let copies = table.parts.iter().filter_map(|part| self.copies_of.get(&part.oid));
+            needed.extend(copies.flatten());
+            checks.push(table.check(self.plan.tables[*position].table_id));
         }
-        let locks = lock_all(tables.iter().map(|table| &table.target), LockMode::AccessShare);
-        let object = match members {
-            [only] => format!("table {}", input.tables[*only].target),
-            _ => name_group(&tables[0].target, members.len()),
-        };
-        let rows = tables.iter().map(|table| table.rows).sum();
-        let bytes = tables.iter().map(|table| table.bytes).sum();
-        let table = (members.len() == 1).then(|| tables[0].target.clone());
-        self.push(TaskKind::Check, object, Work::Check { tables }, needed);
-        if let Some(task) = self.last() {
-            task.table = table;
-            task.locks = locks;
-            (task.rows, task.bytes) = (rows, bytes);
-        }
+        let tables: Vec<_> = members.iter().map(|position| &self.plan.tables[*position]).collect();
+        let task = new_check_task(self.next_id(), &tables, checks, needed);
+        self.plan.tasks.push(task);
     }
 
     /// Statistics, once for each table and, for partitions, from the top.
@@ -900,14 +881,14 @@ impl<'a> Builder<'a> {
         }
         let mut grouped: HashMap<usize, Vec<u32>> = HashMap::new();
         let mut roots: BTreeSet<u32> = BTreeSet::new();
-        for table in input.tables.iter().filter(|table| table.copies_data) {
-            let root = self.partition_root(table.oid);
-            if root != table.oid {
+        for part in input.tables.iter().flat_map(DataTable::copied_parts) {
+            let root = self.partition_root(part.oid);
+            if root != part.oid {
                 roots.insert(root);
-            } else if let Some(group) = self.group_of.get(&table.oid) {
-                grouped.entry(*group).or_default().push(table.oid);
+            } else if let Some(group) = self.group_of.get(&part.oid) {
+                grouped.entry(*group).or_default().push(part.oid);
             } else {
-                self.add_analyze_task(&[table.oid]);
+                self.add_analyze_task(&[part.oid]);
             }
         }
         for root in roots {
@@ -943,7 +924,7 @@ impl<'a> Builder<'a> {
                 needed.extend(self.copies_of.get(&member).into_iter().flatten());
                 needed.extend(self.keys_of.get(&member).into_iter().flatten());
                 locked.extend(self.table_name(member));
-                let size = self.data_by_oid.get(&member).map_or(0, |table| table.bytes);
+                let size = self.parts_by_oid.get(&member).map_or(0, |table| table.bytes);
                 bytes += size.min(ANALYZE_BYTES);
             }
             if let Some(name) = self.table_name(*oid) {
@@ -1049,27 +1030,6 @@ impl<'a> Builder<'a> {
     }
 }
 
-fn new_load(
-    position: usize,
-    table: &DataTable,
-    predicate: Option<String>,
-    rows: i64,
-    bytes: i64,
-    truncate: bool,
-) -> Load {
-    Load {
-        table_id: i32::try_from(position).map_or(i32::MAX, |position| position + 1),
-        source: table.source.clone(),
-        target: table.target.clone(),
-        columns: table.columns.clone(),
-        format: table.format.clone(),
-        predicate,
-        truncate,
-        rows,
-        bytes,
-    }
-}
-
 fn name_group(first: &QualifiedName, count: usize) -> String {
     match count {
         1 => format!("table {first}"),
@@ -1079,6 +1039,31 @@ fn name_group(first: &QualifiedName, count: usize) -> String {
 
 fn lock_all<'t>(tables: impl Iterator<Item = &'t QualifiedName>, mode: LockMode) -> Vec<TaskLock> {
     tables.map(|table| TaskLock { table: table.clone(), mode }).collect()
+}
+
+/// A task that compares tables of a run.
+pub(super) fn new_check_task(
+    id: i32,
+    tables: &[&RunTable],
+    checks: Vec<CheckTable>,
+    depends_on: BTreeSet<i32>,
+) -> Task {
+    let object = match tables {
+        [first, ..] => name_group(&first.target, tables.len()),
+        [] => String::new(),
+    };
+    let parts = checks.iter().flat_map(|check| &check.target).map(|part| &part.relation);
+    Task {
+        id,
+        kind: TaskKind::Check,
+        object,
+        table: (tables.len() == 1).then(|| tables[0].target.clone()),
+        locks: lock_all(parts, LockMode::AccessShare),
+        work: Work::Check { tables: checks },
+        depends_on: depends_on.into_iter().collect(),
+        rows: tables.iter().map(|table| table.rows).sum(),
+        bytes: tables.iter().map(|table| table.bytes).sum(),
+    }
 }
 
 /// Whether the table's rows would be emptied by crash recovery.

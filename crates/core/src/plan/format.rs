@@ -7,7 +7,8 @@
 //! Arrays and composites carry the type OIDs of their parts, and a user's type has another OID on the
 //! target. Servers from 14 on (`array_recv`, `record_recv`) object to a foreign OID only if it and the
 //! expected one are both below 10000, where types have the same OID everywhere. The target is 15 or
-//! newer, whatever the source is. Ranges carry no OIDs.
+//! newer, whatever the source is. Ranges carry no OIDs. A checksum would differ with those OIDs, though,
+//! so where rows are hashed, tables with such columns travel as text.
 //!
 //! The format makes no difference to encodings: text within binary columns is converted to and from
 //! `client_encoding` by the types' own functions, as whole lines are in text format.
@@ -19,9 +20,10 @@ use std::collections::{HashMap, HashSet};
 
 use super::task::Format;
 use crate::model::{TypeInfo, TypeKind};
+use crate::options::Validation;
 
 /// Types whose binary form is an OID, which means something else on the target.
-const OID_ALIASES: &[&str] = &[
+pub(super) const OID_ALIASES: &[&str] = &[
     "regclass",
     "regcollation",
     "regconfig",
@@ -45,6 +47,9 @@ const NEVER_RECEIVED: &[&str] = &[
     "pg_ndistinct",
     "pg_node_tree",
 ];
+
+/// Types whose receive function refuses the binary form of an empty value.
+const NEVER_RECEIVED_EMPTY: &[&str] = &["int2vector", "oidvector"];
 
 /// The first version whose intervals may be infinite. An older server takes their binary form for a
 /// finite interval, without a word; in text it refuses it.
@@ -74,9 +79,11 @@ impl<'a> Formats<'a> {
         source_types: &'a [TypeInfo],
         source_version: u32,
         target: &TargetFormats,
+        validation: Validation,
     ) -> Formats<'a> {
         let types: HashMap<u32, &TypeInfo> = source_types.iter().map(|t| (t.oid, t)).collect();
-        let examiner = Examiner { types: &types, source_version, target };
+        let is_hashed = validation == Validation::Checksum;
+        let examiner = Examiner { types: &types, source_version, target, is_hashed };
         let flaws = source_types
             .iter()
             .filter_map(|own| Some((own.oid, examiner.find_flaw(own.oid, &mut HashSet::new())?)))
@@ -103,6 +110,8 @@ struct Examiner<'a> {
     types: &'a HashMap<u32, &'a TypeInfo>,
     source_version: u32,
     target: &'a TargetFormats,
+    /// Whether the bytes must be the same on both sides.
+    is_hashed: bool,
 }
 
 impl Examiner<'_> {
@@ -132,7 +141,19 @@ impl Examiner<'_> {
             TypeKind::Range | TypeKind::Multirange => std::slice::from_ref(&own.subtype_oid),
             TypeKind::Composite => own.attribute_oids.as_slice(),
         };
+        let carries_oids = own.element_oid != 0 || own.typtype == TypeKind::Composite;
+        if self.is_hashed && carries_oids && parts.iter().any(|part| self.is_foreign(*part)) {
+            let name = display(own);
+            return Some(format!(
+                "for a checksum, since the binary form of type {name} carries OIDs"
+            ));
+        }
         parts.iter().find_map(|part| self.find_flaw(*part, visited))
+    }
+
+    /// Whether a type has another OID on the target.
+    fn is_foreign(&self, oid: u32) -> bool {
+        self.types.get(&oid).is_none_or(|own| !own.is_builtin)
     }
 
     /// What keeps a type that has no parts from travelling in binary.
@@ -147,6 +168,8 @@ impl Examiner<'_> {
             Some(format!("the binary form of type {name} is an OID of the source"))
         } else if NEVER_RECEIVED.contains(&name) || !self.target.binary_types.contains(name) {
             Some(format!("the target cannot read type {name} in binary"))
+        } else if NEVER_RECEIVED_EMPTY.contains(&name) {
+            Some(format!("servers do not read empty values of type {name} in binary"))
         } else if name == "interval"
             && has_infinity(self.source_version)
             && !has_infinity(self.target.version_num)
@@ -235,7 +258,17 @@ mod tests {
     }
 
     fn target() -> TargetFormats {
-        let names = ["int4", "text", "oid", "interval", "regclass", "pg_node_tree", "money", "xml"];
+        let names = [
+            "int2vector",
+            "int4",
+            "text",
+            "oid",
+            "interval",
+            "regclass",
+            "pg_node_tree",
+            "money",
+            "xml",
+        ];
         TargetFormats {
             version_num: 150_000,
             binary_types: names.iter().map(|name| (*name).to_owned()).collect(),
@@ -245,7 +278,11 @@ mod tests {
 
     /// Why a column of type `oid` is copied as text; empty for binary.
     fn reason(types: &[TypeInfo], oid: u32) -> String {
-        match Formats::new(types, 150_000, &target()).choose([("c", oid)]) {
+        reason_with(types, oid, Validation::Rows)
+    }
+
+    fn reason_with(types: &[TypeInfo], oid: u32, validation: Validation) -> String {
+        match Formats::new(types, 150_000, &target(), validation).choose([("c", oid)]) {
             Format::Binary => String::new(),
             Format::Text { reason } => reason,
         }
@@ -260,6 +297,7 @@ mod tests {
         assert_eq!(reason(&[aclitem], 1033), "column \"c\": type aclitem has no binary form");
         assert!(reason(&[builtin(9, "newer")], 9).ends_with("cannot read type newer in binary"));
         assert!(reason(&[builtin(194, "pg_node_tree")], 194).contains("cannot read"));
+        assert!(reason(&[builtin(22, "int2vector")], 22).contains("empty values"));
     }
 
     #[test]
@@ -298,6 +336,38 @@ mod tests {
     }
 
     #[test]
+    fn oids_in_the_bytes_rule_binary_out_where_rows_are_hashed() {
+        let types = [
+            builtin(23, "int4"),
+            array(1007, 23),
+            user(20_001, "mood", TypeKind::Enum),
+            array(20_002, 20_001),
+            composite(20_003, &[23, 1007]),
+            composite(20_004, &[23, 20_001]),
+            array(20_005, 20_003),
+            domain(20_006, 20_002),
+            TypeInfo { subtype_oid: 20_001, ..user(20_007, "range", TypeKind::Range) },
+            TypeInfo { subtype_oid: 20_004, ..user(20_008, "range", TypeKind::Range) },
+        ];
+        let types = types.map(|own| TypeInfo { is_builtin: own.oid < 10_000, ..own });
+        for (oid, is_binary) in [
+            (1007, true),
+            (20_001, true),
+            (20_002, false),
+            (20_003, true),
+            (20_004, false),
+            (20_005, false),
+            (20_006, false),
+            (20_007, true),
+            (20_008, false),
+        ] {
+            let reason = reason_with(&types, oid, Validation::Checksum);
+            assert_eq!(reason.is_empty(), is_binary, "{oid}: {reason}");
+            assert_eq!(reason_with(&types, oid, Validation::Rows), "");
+        }
+    }
+
+    #[test]
     fn a_type_that_contains_itself_is_looked_into_once() {
         let types = [
             composite(20_001, &[20_002, 2205]),
@@ -328,7 +398,7 @@ mod tests {
         let types = [builtin(1186, "interval"), array(20_001, 1186)];
         let choose = |source, version_num| {
             let target = TargetFormats { version_num, ..target() };
-            Formats::new(&types, source, &target).choose([("c", 20_001)])
+            Formats::new(&types, source, &target, Validation::Rows).choose([("c", 20_001)])
         };
         assert!(matches!(choose(170_000, 160_000), Format::Text { .. }));
         assert_eq!(choose(170_000, 180_000), Format::Binary);
@@ -339,7 +409,7 @@ mod tests {
     fn one_column_decides_for_the_table_and_is_named() {
         let types = [builtin(23, "int4"), builtin(2205, "regclass")];
         let target = target();
-        let formats = Formats::new(&types, 150_000, &target);
+        let formats = Formats::new(&types, 150_000, &target, Validation::Rows);
         let Format::Text { reason } = formats.choose([("a", 23), ("b", 2205), ("d", 4)]) else {
             panic!("binary");
         };

@@ -4,16 +4,19 @@
 //! and `format` how rows travel; `build` puts it all into tasks, `graph` says which is next.
 
 pub mod build;
+pub mod data_table;
 pub mod existing;
 pub mod format;
 pub mod graph;
 pub mod order;
 pub mod pattern;
+pub mod placement;
 pub mod ranges;
 pub mod rename;
 pub mod select;
 pub mod select_items;
 pub mod task;
+pub mod validation;
 
 /// Something the user should know about the plan; becomes an event of the run.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -279,14 +279,9 @@ pub fn boundary_columns(key: &RangeKey) -> &[KeyColumn] {
     }
 }
 
-/// Both conditions ANDed; each is kept within parentheses, comments in the user's one included.
-pub fn combine_conditions(range: Option<&str>, condition: Option<&str>) -> Option<String> {
-    match (range, condition) {
-        (None, None) => None,
-        (Some(range), None) => Some(range.to_owned()),
-        (None, Some(condition)) => Some(format!("({condition}\n)")),
-        (Some(range), Some(condition)) => Some(format!("{range} and ({condition}\n)")),
-    }
+/// A condition that can be ANDed with others, whatever comments it ends in.
+pub fn enclose_condition(condition: &str) -> String {
+    format!("({condition}\n)")
 }
 
 /// The side of a boundary.
@@ -334,8 +329,8 @@ impl KeyColumn {
     }
 }
 
-/// Both ends of a range ANDed.
-fn join_conditions(lower: Option<String>, upper: Option<String>) -> Option<String> {
+/// Conditions ANDed; each must be in parentheses or without a weaker operator at its top.
+pub(super) fn join_conditions(lower: Option<String>, upper: Option<String>) -> Option<String> {
     match (lower, upper) {
         (Some(lower), Some(upper)) => Some(format!("{lower} and {upper}")),
         (lower, upper) => lower.or(upper),

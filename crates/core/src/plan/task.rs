@@ -146,16 +146,11 @@ impl Work {
                 .collect(),
             Work::Check { tables } => tables
                 .iter()
-                .map(|table| count_statement(&table.source, table.predicate.as_deref()))
+                .flat_map(|table| &table.source)
+                .map(|part| format!("{};", part.count_statement()))
                 .collect(),
         }
     }
-}
-
-/// The statement that counts a table's rows, without those of its children.
-pub fn count_statement(table: &QualifiedName, predicate: Option<&str>) -> String {
-    let condition = predicate.map(|predicate| format!(" where {predicate}")).unwrap_or_default();
-    format!("select pg_catalog.count(*) from only {}{condition}", table.quoted())
 }
 
 /// `copy … to stdout` for some columns and rows of a table; without a condition the table itself is
@@ -224,17 +219,37 @@ pub struct Load {
     pub bytes: i64,
 }
 
-/// A table to be compared.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// A table to be compared, row counts and, if asked for, contents.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CheckTable {
     /// The table's number within the run, from 1.
     pub table_id: i32,
-    pub source: QualifiedName,
-    pub target: QualifiedName,
+    /// Where its rows are on the source; nowhere if it does not exist there.
+    pub source: Vec<CheckPart>,
+    /// Where they are on the target; nowhere if it does not exist there.
+    pub target: Vec<CheckPart>,
     pub columns: Vec<String>,
     pub format: Format,
-    /// The user's `where` for the table.
+    /// What is known to differ, so that contents cannot be compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub difference: Option<String>,
+}
+
+/// A relation with rows of a table to be compared: the table itself, or a partition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckPart {
+    pub relation: QualifiedName,
+    /// Which of its rows; None: all.
     pub predicate: Option<String>,
-    pub rows: i64,
-    pub bytes: i64,
+}
+
+impl CheckPart {
+    /// The statement that counts the part's rows.
+    pub fn count_statement(&self) -> String {
+        let condition = match &self.predicate {
+            Some(predicate) => format!(" where {predicate}"),
+            None => String::new(),
+        };
+        format!("select pg_catalog.count(*) from only {}{condition}", self.relation.quoted())
+    }
 }

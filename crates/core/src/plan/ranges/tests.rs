@@ -279,9 +279,9 @@ fn bounds_are_used_where_there_are_enough_of_them() {
 }
 
 #[test]
-fn conditions_are_combined_within_parentheses() {
-    assert_eq!(combine_conditions(None, None), None);
-    assert_eq!(combine_conditions(Some("a"), None).as_deref(), Some("a"));
-    assert_eq!(combine_conditions(None, Some("b or c -- d")).as_deref(), Some("(b or c -- d\n)"));
-    assert_eq!(combine_conditions(Some("a"), Some("b or c")).as_deref(), Some("a and (b or c\n)"));
+fn conditions_keep_within_their_parentheses() {
+    assert_eq!(enclose_condition("b or c -- d"), "(b or c -- d\n)");
+    let both = join_conditions(Some("a < 1".to_owned()), Some(enclose_condition("b or c")));
+    assert_eq!(both.as_deref(), Some("a < 1 and (b or c\n)"));
+    assert_eq!(join_conditions(None, None), None);
 }

@@ -7,6 +7,8 @@ select
   pg_catalog.pg_encoding_to_char(d.encoding) as encoding,
   d.datcollate as collate,
   d.datctype as ctype,
+  d.datlocprovider <> 'i' and d.datcollate in ('C', 'POSIX') as orders_by_bytes, -- 15+
+  d.datcollate in ('C', 'POSIX') as orders_by_bytes, -- 14-
   pg_catalog.pg_is_in_recovery() as is_in_recovery,
   case
     when pg_catalog.has_database_privilege(d.oid, 'connect')

@@ -15,6 +15,37 @@ select
   ) as parents,
   pg_catalog.pg_get_expr(c.relpartbound, c.oid) as partition_bound,
   case when c.relkind = 'p' then pg_catalog.pg_get_partkeydef(c.oid) end as partition_key,
+  (
+    select pg_catalog.json_build_object(
+      'strategy', pt.partstrat,
+      'columns', pg_catalog.json_agg(
+        pg_catalog.json_build_object(
+          'type_oid', coalesce(a.atttypid, oc.opcintype)::int8,
+          'is_expression', a.attname is null,
+          -- Below are the OIDs that initdb gives.
+          'has_system_class', oc.oid < 16384,
+          'order', case
+            when co.oid is null then 'own'
+            when co.collname = 'default' then 'database'
+            when co.collprovider = 'b' then 'bytes' -- 17+
+            when co.collprovider = 'c' and co.collcollate in ('C', 'POSIX') then 'bytes'
+            else 'locale'
+          end,
+          'is_deterministic', coalesce(co.collisdeterministic, true) -- 12+
+          'is_deterministic', true -- 11-
+        )
+        order by g.position))
+    from pg_catalog.pg_partitioned_table pt
+    cross join lateral pg_catalog.generate_series(0, pt.partnatts - 1) g (position)
+    join pg_catalog.pg_opclass oc on oc.oid = pt.partclass[g.position]
+    left join pg_catalog.pg_attribute a
+      on a.attrelid = c.oid
+      and a.attnum = pt.partattrs[g.position]
+      and a.attnum > 0
+    left join pg_catalog.pg_collation co on co.oid = pt.partcollation[g.position]
+    where pt.partrelid = c.oid
+    group by pt.partstrat
+  ) as partitioning,
   case when c.reloftype <> 0 then pg_catalog.format_type(c.reloftype, null) end as of_type,
   am.amname as access_method, -- 12+
   null as access_method, -- 11-
