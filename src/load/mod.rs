@@ -2,6 +2,7 @@
 //!
 //! The rows of a task, and the record that they were copied, are one transaction.
 
+pub mod large_objects;
 pub mod stream;
 
 use pgmig_core::digest::StreamDigest;

@@ -7,6 +7,7 @@ pub mod catch;
 pub mod copy_in;
 pub mod foreign;
 pub mod foreign_key;
+pub mod large_object;
 pub mod latch;
 pub mod mailbox;
 pub mod owner;

@@ -3,6 +3,7 @@
 //! Everything that can be wrong with the two databases as they are is found here, before anything has
 //! been changed.
 
+mod large_objects;
 mod source;
 mod tables;
 mod target;
@@ -13,7 +14,6 @@ use std::collections::{HashMap, HashSet};
 use pgmig_core::ddl::{self, DdlOptions, Item, ItemKind};
 use pgmig_core::model::{Catalog, Class};
 use pgmig_core::name::QualifiedName;
-use pgmig_core::options::Options;
 use pgmig_core::plan::build::{self, Input, Plan};
 use pgmig_core::plan::existing::{self, Existing, Sides};
 use pgmig_core::plan::graph;
@@ -21,7 +21,7 @@ use pgmig_core::plan::rename::Rename;
 use pgmig_core::plan::select::Selection;
 use pgmig_core::plan::select_items::select_items;
 use pgmig_core::plan::task::{QualifiedNamePair, Task};
-use pgmig_core::plan::{Note, order};
+use pgmig_core::plan::{self, Note, order};
 use pgmig_core::source::wire::Connection;
 use pgmig_core::{Error, Result};
 
@@ -80,11 +80,12 @@ fn make_plan(
     selection: &Selection,
 ) -> Result<CompletePlan> {
     let options = &run.options;
-    let ddl_options = ddl_options(options, target.catalog.server.version_num);
+    let ddl_options = DdlOptions::new(options, target.catalog.server.version_num);
     let rendered = ddl::render(&source.catalog, &ddl_options);
     let mut items = order::sort(rendered, &source.catalog.depends);
     let mut notes = Vec::new();
-    let is_kept = select_items(&items, &source.catalog, selection, options, &mut notes);
+    let is_kept =
+        select_items(&items, &source.catalog, selection, options, &target.roles, &mut notes);
     let rename = options.source_schema.clone().zip(options.target_schema.clone());
     let rename = rename.map(|(from, to)| Rename { from, to });
     let mut wanted = Cow::Borrowed(&source.catalog);
@@ -95,8 +96,10 @@ fn make_plan(
     let wanted = wanted.as_ref();
     let kept = kept_tables(&items, &is_kept);
     let known = Known { run, source, target, wanted, kept, selection };
+    let large_objects = large_objects::read(run, session)?;
     if run.request.kind == RunKind::Validate {
-        let plan = known.plan_validation(rename.as_ref());
+        let mut plan = known.plan_validation(rename.as_ref());
+        plan::large_objects::add_comparison(&mut plan, &large_objects);
         return Ok(CompletePlan { plan, existing: Existing::default() });
     }
     check_extensions(&items, &is_kept, target)?;
@@ -122,23 +125,12 @@ fn make_plan(
         sequences: sequences(&source.catalog, wanted, &items, &is_kept),
         options,
         roles: &target.roles,
+        large_objects: &large_objects,
     };
     let mut plan = build::build(&input);
     plan.notes.extend(notes);
     plan.notes.extend(existing.notes.iter().cloned());
     Ok(CompletePlan { plan, existing })
-}
-
-fn ddl_options(options: &Options, target_version: u32) -> DdlOptions {
-    DdlOptions {
-        target_version,
-        owner: options.owner,
-        privileges: options.privileges,
-        comments: options.comments,
-        security_labels: options.security_labels,
-        tablespaces: options.tablespaces,
-        access_methods: options.table_access_methods,
-    }
 }
 
 /// Sequences among the items to be made, with identity columns' ones.

@@ -96,6 +96,8 @@ pub struct Item {
     pub referenced_table_oid: Option<u32>,
     pub section: Section,
     pub create: Vec<String>,
+    /// The roles that the above name; when one is missing the object cannot be made.
+    pub roles: Vec<String>,
     pub attributes: Vec<Attribute>,
     /// For a primary key or unique constraint: its index as a plain CREATE UNIQUE INDEX.
     pub index_definition: Option<String>,
@@ -124,6 +126,7 @@ impl Item {
             referenced_table_oid: None,
             section: Section::PreData,
             create: Vec::new(),
+            roles: Vec::new(),
             attributes: Vec::new(),
             index_definition: None,
             using_index: None,

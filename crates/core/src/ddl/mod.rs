@@ -17,6 +17,7 @@ mod data_type;
 mod definition;
 mod index;
 mod item;
+pub mod large_object;
 mod namespace;
 mod privilege;
 mod rewrite;
@@ -32,6 +33,7 @@ use context::Context;
 pub use item::{Attribute, Item, ItemKind, PRIVILEGES, Section};
 
 use crate::model::{Catalog, ObjectId};
+use crate::options::Options;
 use crate::plan::order;
 
 /// What to render, and for which server.
@@ -48,6 +50,19 @@ pub struct DdlOptions {
 }
 
 impl DdlOptions {
+    /// What a run's options ask for.
+    pub fn new(options: &Options, target_version: u32) -> Self {
+        DdlOptions {
+            target_version,
+            owner: options.owner,
+            privileges: options.privileges,
+            comments: options.comments,
+            security_labels: options.security_labels,
+            tablespaces: options.tablespaces,
+            access_methods: options.table_access_methods,
+        }
+    }
+
     /// Everything, for a target of the given `server_version_num`.
     pub fn all(target_version: u32) -> Self {
         DdlOptions {

@@ -7,10 +7,11 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
+use super::DdlOptions;
 use super::context::Context;
 use super::item::{Attribute, Item, ItemKind, PRIVILEGES, Section};
 use super::namespace::PUBLIC;
-use crate::model::{Acl, Class, DefaultAcl, Grant, ObjectId};
+use crate::model::{Acl, Class, DefaultAcl, Grant, LargeObject, ObjectId};
 use crate::name::quote_ident;
 
 /// The privilege to run VACUUM and the like, and the major version it came with.
@@ -26,6 +27,21 @@ fn render(acl: &Acl, target_major: u32) -> Vec<Attribute> {
         owner: &acl.owner,
     };
     state_difference(&target, &find_initial(acl), &acl.grants, target_major)
+}
+
+/// The same for a large object.
+pub(super) fn render_large_object(
+    identity: &str,
+    object: &LargeObject,
+    options: &DdlOptions,
+) -> Vec<Attribute> {
+    let target = Target {
+        prefix: String::new(),
+        column: None,
+        on: identity.to_owned(),
+        owner: &object.owner,
+    };
+    state_difference(&target, &object.initial, &object.grants, options.target_major())
 }
 
 /// The default privileges of a role.

@@ -7,6 +7,7 @@
 mod constraint;
 mod data_type;
 mod definition;
+mod large_object;
 mod object;
 mod relation;
 mod rewrite;
@@ -21,6 +22,7 @@ pub use data_type::{
     BaseType, CompositeType, DataType, DomainType, RangeType, TypeDefinition, TypeInfo, TypeKind,
 };
 pub use definition::{DefaultAcl, Definition};
+pub use large_object::LargeObject;
 pub use object::{
     Acl, Annotations, Class, Comment, Depend, DependKind, Grant, ObjectId, SecurityLabel,
 };

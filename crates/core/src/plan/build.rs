@@ -14,6 +14,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use super::Note;
 use super::data_table::{DataTable, GROUP_BYTES, GROUP_RELATIONS, Part};
 use super::existing::{self, Existing};
+use super::large_objects::{self, LargeObjects};
 use super::task::{
     CheckTable, LockMode, QualifiedNamePair, RunTable, Statement, StatementMode, Task, TaskKind,
     TaskLock, Work,
@@ -43,6 +44,7 @@ pub struct Input<'a> {
     pub existing: &'a Existing,
     pub tables: &'a [DataTable],
     pub sequences: Vec<QualifiedNamePair>,
+    pub large_objects: &'a LargeObjects,
     pub options: &'a Options,
     /// Roles that the target has.
     pub roles: &'a HashSet<String>,
@@ -65,6 +67,7 @@ pub fn build(input: &Input<'_>) -> Plan {
     builder.add_keys(schema);
     builder.add_logging();
     builder.add_foreign_keys();
+    large_objects::add_copies(&mut builder.plan, input.large_objects, schema);
     builder.add_checks(schema);
     builder.add_analyze();
     let barrier = builder.add_barrier(schema);
@@ -950,7 +953,11 @@ impl<'a> Builder<'a> {
         needed.extend(self.plan.tasks.iter().filter_map(|task| {
             let is_awaited = matches!(
                 task.kind,
-                TaskKind::Copy | TaskKind::Index | TaskKind::Constraint | TaskKind::ForeignKey
+                TaskKind::Copy
+                    | TaskKind::LargeObject
+                    | TaskKind::Index
+                    | TaskKind::Constraint
+                    | TaskKind::ForeignKey
             );
             is_awaited.then_some(task.id)
         }));

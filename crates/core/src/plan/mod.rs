@@ -8,6 +8,7 @@ pub mod data_table;
 pub mod existing;
 pub mod format;
 pub mod graph;
+pub mod large_objects;
 pub mod order;
 pub mod pattern;
 pub mod placement;

@@ -12,12 +12,13 @@ use crate::options::{ForeignKeys, Options};
 
 /// Marks the items to be made and notes what is left out as a consequence.
 ///
-/// Items are in the order of their dependencies.
+/// Items are in the order of their dependencies; `roles` are those of the target.
 pub fn select_items(
     items: &[Item],
     catalog: &Catalog,
     selection: &Selection,
     options: &Options,
+    roles: &HashSet<String>,
     notes: &mut Vec<Note>,
 ) -> Vec<bool> {
     let unselected = unselected_relations(catalog, selection);
@@ -29,6 +30,14 @@ pub fn select_items(
     for position in 0..items.len() {
         let item = &items[position];
         if !is_kept[position] {
+            continue;
+        }
+        if let Some(role) = item.roles.iter().find(|role| !roles.contains(*role)) {
+            is_kept[position] = false;
+            notes.push(Note {
+                object: item.object.clone(),
+                message: format!("left out, since role \"{role}\" does not exist on the target"),
+            });
             continue;
         }
         let missing = item

@@ -130,9 +130,27 @@ pub enum Work {
     Sequences { sequences: Vec<QualifiedNamePair> },
     /// Count (and hash) tables on both sides.
     Check { tables: Vec<CheckTable> },
+    /// Remove large objects of the target.
+    RemoveLargeObjects { oids: Vec<u32> },
+    /// Copy the large objects with OIDs from `first` to `last`.
+    LargeObjects { table_id: i32, first: u32, last: u32 },
+    /// Count (and hash) large objects on both sides.
+    CheckLargeObjects { table_id: i32 },
 }
 
 impl Work {
+    /// Whether the work needs a session with the source.
+    pub fn reads_source(&self) -> bool {
+        match self {
+            Work::Copy { .. }
+            | Work::Sequences { .. }
+            | Work::Check { .. }
+            | Work::LargeObjects { .. }
+            | Work::CheckLargeObjects { .. } => true,
+            Work::Statements { .. } | Work::RemoveLargeObjects { .. } => false,
+        }
+    }
+
     /// What is done, as SQL for people: statements for the target, or those that the source is asked.
     pub fn statements(&self) -> Vec<String> {
         match self {
@@ -149,6 +167,19 @@ impl Work {
                 .flat_map(|table| &table.source)
                 .map(|part| format!("{};", part.count_statement()))
                 .collect(),
+            Work::RemoveLargeObjects { oids } => {
+                oids.iter().map(|oid| format!("select pg_catalog.lo_unlink({oid});")).collect()
+            }
+            Work::LargeObjects { first, last, .. } => vec![format!(
+                "select loid, pageno, data from pg_catalog.pg_largeobject \
+                 where loid between {first} and {last} order by loid, pageno;"
+            )],
+            Work::CheckLargeObjects { .. } => {
+                vec![
+                    "select pg_catalog.count(*) from pg_catalog.pg_largeobject_metadata;"
+                        .to_owned(),
+                ]
+            }
         }
     }
 }

@@ -101,7 +101,10 @@ fn group_columns(columns: Vec<Column>) -> HashMap<u32, Vec<Column>> {
 }
 
 /// Runs the query as it reads for the session's version and decodes its rows.
-fn read_rows<T: DeserializeOwned>(session: &mut dyn CatalogSession, query: &str) -> Result<Vec<T>> {
+pub(super) fn read_rows<T: DeserializeOwned>(
+    session: &mut dyn CatalogSession,
+    query: &str,
+) -> Result<Vec<T>> {
     let text = select_lines(query, session.version_num() / 10_000);
     let mut rows = Vec::new();
     session.query_json(&text, &mut |json| {
