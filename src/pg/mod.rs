@@ -16,4 +16,5 @@ pub mod scan;
 pub mod spi;
 pub mod thread;
 pub mod transaction;
+pub mod utility;
 pub mod worker;

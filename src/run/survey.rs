@@ -11,13 +11,14 @@ mod target;
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-use pgmig_core::ddl::{self, DdlOptions, Item, ItemKind};
+use pgmig_core::ddl::{self, DdlOptions, Item, ItemKind, TargetDatabase};
 use pgmig_core::model::{Catalog, Class};
 use pgmig_core::name::QualifiedName;
 use pgmig_core::plan::build::{self, Input, Plan};
 use pgmig_core::plan::existing::{self, Existing, Sides};
 use pgmig_core::plan::graph;
 use pgmig_core::plan::rename::Rename;
+use pgmig_core::plan::roles::{self, Roles};
 use pgmig_core::plan::select::Selection;
 use pgmig_core::plan::select_items::select_items;
 use pgmig_core::plan::task::{QualifiedNamePair, Task};
@@ -80,12 +81,20 @@ fn make_plan(
     selection: &Selection,
 ) -> Result<CompletePlan> {
     let options = &run.options;
-    let ddl_options = DdlOptions::new(options, target.catalog.server.version_num);
+    let roles = plan_roles(run, source, target);
+    let known_roles: HashSet<String> = target.roles.iter().chain(&roles.created).cloned().collect();
+    let ddl_options = DdlOptions {
+        database: Some(TargetDatabase {
+            name: target.catalog.server.database.clone(),
+            settings: target.settings.clone(),
+        }),
+        ..DdlOptions::new(options, target.catalog.server.version_num)
+    };
     let rendered = ddl::render(&source.catalog, &ddl_options);
     let mut items = order::sort(rendered, &source.catalog.depends);
     let mut notes = Vec::new();
     let is_kept =
-        select_items(&items, &source.catalog, selection, options, &target.roles, &mut notes);
+        select_items(&items, &source.catalog, selection, options, &known_roles, &mut notes);
     let rename = options.source_schema.clone().zip(options.target_schema.clone());
     let rename = rename.map(|(from, to)| Rename { from, to });
     let mut wanted = Cow::Borrowed(&source.catalog);
@@ -124,13 +133,29 @@ fn make_plan(
         tables: &data,
         sequences: sequences(&source.catalog, wanted, &items, &is_kept),
         options,
-        roles: &target.roles,
+        role_statements: &roles.statements,
+        roles: &known_roles,
         large_objects: &large_objects,
     };
     let mut plan = build::build(&input);
+    plan.notes.extend(roles.notes);
     plan.notes.extend(notes);
     plan.notes.extend(existing.notes.iter().cloned());
     Ok(CompletePlan { plan, existing })
+}
+
+/// What is to be done about roles that the target does not have.
+fn plan_roles(run: &Run, source: &SourceReading, target: &TargetReading) -> Roles {
+    if !run.options.roles || run.options.data_only {
+        return Roles::default();
+    }
+    let known = roles::Target {
+        roles: &target.roles,
+        settings: &target.settings,
+        major: target.catalog.server.version_num / 10_000,
+        is_superuser: run.request.is_superuser,
+    };
+    roles::plan(&source.catalog.roles, &known, &run.options)
 }
 
 /// Sequences among the items to be made, with identity columns' ones.

@@ -14,6 +14,7 @@ mod column;
 mod constraint;
 mod context;
 mod data_type;
+mod database;
 mod definition;
 mod index;
 mod item;
@@ -24,6 +25,7 @@ mod rewrite;
 mod routine;
 mod separate;
 mod sequence;
+pub mod setting;
 mod table;
 mod view;
 
@@ -47,6 +49,16 @@ pub struct DdlOptions {
     pub security_labels: bool,
     pub tablespaces: bool,
     pub access_methods: bool,
+    /// None: nothing is said about the database itself.
+    pub database: Option<TargetDatabase>,
+}
+
+/// The database to be filled, for statements about the database itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetDatabase {
+    pub name: String,
+    /// Names of the settings that the server has, in lower case.
+    pub settings: HashSet<String>,
 }
 
 impl DdlOptions {
@@ -60,6 +72,7 @@ impl DdlOptions {
             security_labels: options.security_labels,
             tablespaces: options.tablespaces,
             access_methods: options.table_access_methods,
+            database: None,
         }
     }
 
@@ -73,6 +86,7 @@ impl DdlOptions {
             security_labels: true,
             tablespaces: true,
             access_methods: true,
+            database: None,
         }
     }
 
@@ -120,6 +134,7 @@ fn render_parts(
     items.extend(catalog.definitions.iter().filter_map(|d| definition::render(c, d)));
     let privileges = privilege::render_all(c, &items);
     items.extend(privileges);
+    items.extend(database::render(c, &catalog.database));
     items.extend(catalog.default_acls.iter().filter_map(|acl| privilege::render_default(c, acl)));
     items
 }

@@ -11,6 +11,7 @@ mod large_object;
 mod object;
 mod relation;
 mod rewrite;
+mod role;
 mod routine;
 
 use std::collections::HashSet;
@@ -32,6 +33,7 @@ pub use relation::{
     TextOrder, View,
 };
 pub use rewrite::{Enabled, Policy, Rule, Trigger};
+pub use role::{Database, DatabaseSetting, Membership, Role};
 pub use routine::{Aggregate, Function, RoutineKind};
 
 /// Everything that is known of one database.
@@ -57,6 +59,9 @@ pub struct Catalog {
     /// Objects of the smaller classes, those of extensions included.
     pub definitions: Vec<Definition>,
     pub default_acls: Vec<DefaultAcl>,
+    /// Those of the whole cluster.
+    pub roles: Vec<Role>,
+    pub database: Database,
     pub annotations: Annotations,
     /// Functions that run statements, extensions' own included.
     pub procedural_functions: HashSet<u32>,

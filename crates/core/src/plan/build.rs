@@ -46,7 +46,9 @@ pub struct Input<'a> {
     pub sequences: Vec<QualifiedNamePair>,
     pub large_objects: &'a LargeObjects,
     pub options: &'a Options,
-    /// Roles that the target has.
+    /// What makes roles that the target does not have.
+    pub role_statements: &'a [Statement],
+    /// Roles that the target has, or will have.
     pub roles: &'a HashSet<String>,
 }
 
@@ -61,7 +63,9 @@ pub struct Plan {
 /// Makes the plan of a run that copies.
 pub fn build(input: &Input<'_>) -> Plan {
     let mut builder = Builder::new(input);
-    let cleared = builder.add_clearing();
+    let roles = input.role_statements.to_vec();
+    let roles = builder.add_statements(roles, TaskKind::Ddl, "roles", None);
+    let cleared = builder.add_clearing(roles);
     let schema = builder.add_schema(cleared);
     builder.add_copies(schema);
     builder.add_keys(schema);
@@ -219,7 +223,7 @@ impl<'a> Builder<'a> {
     // ---- before the data -------------------------------------------------------------------
 
     /// Drops and truncations of what the target has; returns the last task.
-    fn add_clearing(&mut self) -> Option<i32> {
+    fn add_clearing(&mut self, after: Option<i32>) -> Option<i32> {
         let mut statements: Vec<Statement> = self
             .input
             .existing
@@ -238,7 +242,7 @@ impl<'a> Builder<'a> {
                 }
             }
         }
-        self.add_statements(statements, TaskKind::Ddl, "clearing of existing tables", None)
+        self.add_statements(statements, TaskKind::Ddl, "clearing of existing tables", after)
     }
 
     /// Everything that must be there before rows can be.
@@ -290,10 +294,12 @@ impl<'a> Builder<'a> {
     /// The statements of an item, without those that name roles the target does not have.
     fn statements_of(&mut self, item: &Item) -> Vec<Statement> {
         let attributes = self.attributes_of(item);
-        item.create
-            .iter()
-            .chain(attributes.iter())
-            .map(|sql| Statement::new(&item.object, sql))
+        let mode =
+            if item.has_secret { StatementMode::Secret(item.id) } else { StatementMode::Plain };
+        let create = item.create.iter();
+        create
+            .map(|sql| Statement { mode, ..Statement::new(&item.object, sql) })
+            .chain(attributes.iter().map(|sql| Statement::new(&item.object, sql)))
             .collect()
     }
 

@@ -14,6 +14,7 @@ pub mod pattern;
 pub mod placement;
 pub mod ranges;
 pub mod rename;
+pub mod roles;
 pub mod select;
 pub mod select_items;
 pub mod task;

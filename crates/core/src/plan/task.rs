@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::ObjectId;
 use crate::name::{QualifiedName, quote_ident};
 
 /// The kinds of task, as `pgmig.tasks` shows them.
@@ -110,6 +111,8 @@ pub enum StatementMode {
     TrustedForeignKey,
     /// Adds a foreign key that is left not valid.
     NotValidForeignKey,
+    /// The text is for people only; what runs holds a secret and is read from the source.
+    Secret(ObjectId),
 }
 
 impl StatementMode {
@@ -147,7 +150,10 @@ impl Work {
             | Work::Check { .. }
             | Work::LargeObjects { .. }
             | Work::CheckLargeObjects { .. } => true,
-            Work::Statements { .. } | Work::RemoveLargeObjects { .. } => false,
+            Work::Statements { statements } => statements
+                .iter()
+                .any(|statement| matches!(statement.mode, StatementMode::Secret(_))),
+            Work::RemoveLargeObjects { .. } => false,
         }
     }
 
