@@ -1,3 +1,4 @@
 //! pgmig's black-box tests: one program, so that they share a pair of clusters; one file per scenario.
 
 mod harness;
+mod objects;
