@@ -13,7 +13,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
 use crate::pg::{catch, process};
-use crate::run::launch::{self, Attendance, Request};
+use crate::run::launch::{self, Request, Started};
 use crate::run::source_spec;
 use crate::run::state::{RunId, RunKind, RunStatus, State};
 
@@ -43,8 +43,7 @@ fn migrate(
     >,
     ErrorReport,
 > {
-    let (run, progress) = start_run(RunKind::Migrate, source, &opts, true)?;
-    let status = wait_for(run, Attendance::Owner, None, progress)?;
+    let (run, status) = conduct_run(RunKind::Migrate, source, &opts)?;
     Ok(TableIterator::new(validation(run, status)?))
 }
 
@@ -71,15 +70,15 @@ fn validate(
     >,
     ErrorReport,
 > {
-    let (run, progress) = start_run(RunKind::Validate, source, &opts, true)?;
-    let status = wait_for(run, Attendance::Owner, None, progress)?;
+    let (run, status) = conduct_run(RunKind::Validate, source, &opts)?;
     Ok(TableIterator::new(validation(run, status)?))
 }
 
 /// Starts a run and returns its number at once; it goes on when the caller disconnects.
 #[pg_extern(volatile, parallel_unsafe)]
 fn start(source: &str, opts: default!(JsonB, "'{}'")) -> Result<i64, ErrorReport> {
-    Ok(start_run(RunKind::Migrate, source, &opts, false)?.0)
+    let (started, _) = start_run(RunKind::Migrate, source, &opts)?;
+    Ok(started.release())
 }
 
 /// Waits for a run to end and returns its validation table.
@@ -108,7 +107,7 @@ fn wait(
     let timeout = timeout.map(|timeout| {
         Duration::from_micros(u64::try_from(timeout.as_micros().max(0)).unwrap_or(u64::MAX))
     });
-    let status = wait_for(run_id, Attendance::Onlooker, timeout, Duration::ZERO)?;
+    let status = launch::wait(run_id, timeout, Duration::ZERO).map_err(catch::report)?;
     if status.is_live() {
         return Err(catch::report(Error::Preflight {
             message: format!("run {run_id} has not ended within the timeout"),
@@ -147,8 +146,7 @@ fn plan(
     >,
     ErrorReport,
 > {
-    let (run, _) = start_run(RunKind::Plan, source, &opts, true)?;
-    let status = wait_for(run, Attendance::Owner, None, Duration::ZERO)?;
+    let (run, status) = conduct_run(RunKind::Plan, source, &opts)?;
     if let Some(error) = launch::failure(run, status) {
         return Err(catch::report(error));
     }
@@ -169,13 +167,12 @@ fn plan(
     })))
 }
 
-/// Checks the arguments and starts a run; returns its number and the time between two NOTICEs.
+/// Checks the arguments and starts a run; returns it and the time between two NOTICEs.
 fn start_run(
     kind: RunKind,
     source: &str,
     opts: &JsonB,
-    is_attended: bool,
-) -> Result<(RunId, Duration), ErrorReport> {
+) -> Result<(Started, Duration), ErrorReport> {
     let begin = || {
         let options = Options::parse(&opts.0)?;
         let source = source_spec::resolve(source)?;
@@ -183,7 +180,6 @@ fn start_run(
             kind,
             source,
             options: options.to_json()?.to_string(),
-            is_attended,
             is_superuser: process::is_superuser(process::current_user()),
         };
         Ok((launch::start(&request)?, options.progress))
@@ -191,13 +187,15 @@ fn start_run(
     begin().map_err(catch::report)
 }
 
-fn wait_for(
-    run: RunId,
-    attendance: Attendance,
-    timeout: Option<Duration>,
-    progress: Duration,
-) -> Result<RunStatus, ErrorReport> {
-    launch::wait(run, attendance, timeout, progress).map_err(catch::report)
+/// Starts a run and waits for its end.
+fn conduct_run(
+    kind: RunKind,
+    source: &str,
+    opts: &JsonB,
+) -> Result<(RunId, RunStatus), ErrorReport> {
+    let (started, progress) = start_run(kind, source, opts)?;
+    let status = launch::attend(&started, progress).map_err(catch::report)?;
+    Ok((started.run(), status))
 }
 
 /// One row of the validation table, in the order of the functions' columns.

@@ -21,6 +21,9 @@ use crate::run::worker::TaskContext;
 /// Sequences read from the source with one statement.
 const SEQUENCES_PER_QUERY: usize = 200;
 
+/// Class of the SQLSTATEs of violated constraints.
+const INTEGRITY_VIOLATION: &str = "23";
+
 /// Does a copy task.
 pub fn copy(context: &mut TaskContext, task: i32, loads: &[Load]) -> Result<()> {
     let state = context.state;
@@ -143,6 +146,10 @@ fn name_load(error: Error, load: &Load) -> Error {
     match error {
         Error::Target(mut target) => {
             target.context = place;
+            // The details of violated constraints show rows.
+            if target.sqlstate.starts_with(INTEGRITY_VIOLATION) {
+                target.detail = None;
+            }
             Error::Target(target)
         }
         Error::Remote(mut remote) => {

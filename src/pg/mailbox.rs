@@ -4,8 +4,12 @@
 //! Caller and coordinator use one to hand over the connection string (which must never reach a table
 //! or a log) and the run's id; coordinator and worker use one to hand over the connection string and
 //! then one task after another. Whoever takes the text wipes it.
+//!
+//! A creator may bind its peer to itself: when it gives the mailbox up without having released the
+//! peer (by an error, or because the process ends, which unwinds no Rust frame), the peer is cancelled
+//! and finds the reason in the mailbox.
 
-use std::sync::atomic::{AtomicI32, AtomicI64, AtomicU32, Ordering, compiler_fence};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU32, Ordering, compiler_fence};
 
 use pgmig_core::{Error, Result};
 use pgrx::pg_sys;
@@ -25,6 +29,8 @@ struct Header {
     peer_pid: AtomicI32,
     length: AtomicU32,
     number: AtomicI64,
+    /// Whether the creator has given up; the text says why.
+    is_abandoned: AtomicBool,
 }
 
 /// One process's mapping of the shared memory.
@@ -53,6 +59,7 @@ impl Mailbox {
             peer_pid: AtomicI32::new(0),
             length: AtomicU32::new(0),
             number: AtomicI64::new(0),
+            is_abandoned: AtomicBool::new(false),
         };
         // SAFETY: the segment is at least as large as the header, page aligned and ours alone.
         unsafe { header.write(initial) };
@@ -148,6 +155,29 @@ impl Mailbox {
         text
     }
 
+    /// Binds the peer to this process: it is cancelled when the mailbox goes before `release_peer`.
+    pub fn bind_peer(&self) {
+        // SAFETY: the segment is mapped; the callback stays valid, the library is never unloaded.
+        unsafe { pg_sys::on_dsm_detach(self.segment, Some(cancel_peer), BINDING) };
+    }
+
+    /// Lets the peer go its own way.
+    pub fn release_peer(&self) {
+        // SAFETY: takes off the callback that `bind_peer` put there; harmless if there is none.
+        unsafe { pg_sys::cancel_on_dsm_detach(self.segment, Some(cancel_peer), BINDING) };
+    }
+
+    /// Tells the peer why it is going to be cancelled.
+    pub fn abandon(&self, reason: &str) {
+        self.put_text(reason.as_bytes());
+        self.header().is_abandoned.store(true, Ordering::Release);
+    }
+
+    /// Whether the creator has given up; the text says why.
+    pub fn is_abandoned(&self) -> bool {
+        self.header().is_abandoned.load(Ordering::Acquire)
+    }
+
     fn header(&self) -> &Header {
         // SAFETY: mapped for as long as self lives; the changing fields are atomics.
         unsafe { &*self.header }
@@ -156,6 +186,31 @@ impl Mailbox {
     fn text(&self) -> *mut u8 {
         // SAFETY: the text starts right behind the header, inside the segment.
         unsafe { self.header.add(1) }.cast::<u8>()
+    }
+}
+
+/// Tells the callback of `bind_peer` from others; it needs no argument.
+const BINDING: pg_sys::Datum = pg_sys::Datum::null();
+
+/// Runs while the creator of a bound mailbox gives it up, however that came about.
+#[pgrx::pg_guard]
+unsafe extern "C-unwind" fn cancel_peer(
+    segment: *mut pg_sys::dsm_segment,
+    _binding: pg_sys::Datum,
+) {
+    // SAFETY: the segment is still mapped while its callbacks run.
+    let header = unsafe { pg_sys::dsm_segment_address(segment) }.cast::<Header>();
+    // Not to be dropped: the segment is being detached already.
+    let mailbox = std::mem::ManuallyDrop::new(Mailbox { segment, header });
+    if !mailbox.is_abandoned() {
+        mailbox.abandon(if super::process::is_exiting() {
+            "the session that waited for the run has ended"
+        } else {
+            "the call that waited for the run was interrupted"
+        });
+    }
+    if let Some(pid) = mailbox.peer_pid() {
+        super::process::cancel(pid);
     }
 }
 

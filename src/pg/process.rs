@@ -34,6 +34,33 @@ pub fn is_alive(pid: i32) -> bool {
     !unsafe { pg_sys::BackendPidGetProc(pid) }.is_null()
 }
 
+/// Whether this process is going down.
+pub fn is_exiting() -> bool {
+    // SAFETY: reads a plain global of this process.
+    unsafe { pg_sys::proc_exit_inprogress }
+}
+
+/// Puts cancel requests to this process off until this is dropped; termination goes through.
+pub struct CancelsHeld(());
+
+impl CancelsHeld {
+    /// Begins to hold them.
+    pub fn begin() -> Self {
+        // SAFETY: a plain counter of this process, taken back on drop.
+        unsafe { pg_sys::QueryCancelHoldoffCount += 1 };
+        CancelsHeld(())
+    }
+}
+
+impl Drop for CancelsHeld {
+    fn drop(&mut self) {
+        // SAFETY: as above; an ERROR meanwhile has set the counter to zero.
+        unsafe {
+            pg_sys::QueryCancelHoldoffCount = pg_sys::QueryCancelHoldoffCount.saturating_sub(1);
+        }
+    }
+}
+
 /// Asks the process to cancel what it does, as `pg_cancel_backend` does.
 pub fn cancel(pid: i32) {
     if is_alive(pid) {

@@ -21,9 +21,10 @@ pub enum WorkerStatus {
     Stopped,
 }
 
-/// A registered background worker; it is terminated when this is dropped.
+/// A registered background worker; it is terminated when this is dropped, unless it was released.
 pub struct Worker {
     handle: *mut pg_sys::BackgroundWorkerHandle,
+    is_released: bool,
 }
 
 impl Worker {
@@ -60,7 +61,7 @@ impl Worker {
             return Ok(None);
         }
         terminate_on_exit(handle);
-        Ok(Some(Worker { handle }))
+        Ok(Some(Worker { handle, is_released: false }))
     }
 
     /// What has become of the worker.
@@ -81,16 +82,18 @@ impl Worker {
     }
 
     /// Lets the worker run on when this is dropped and when this process ends.
-    pub fn release(self) {
+    pub fn release(&mut self) {
         forget_on_exit(self.handle);
-        std::mem::forget(self);
+        self.is_released = true;
     }
 }
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        forget_on_exit(self.handle);
-        self.terminate();
+        if !self.is_released {
+            forget_on_exit(self.handle);
+            self.terminate();
+        }
         // SAFETY: allocated by the registration in TopMemoryContext, freed only here.
         unsafe { pg_sys::pfree(self.handle.cast()) };
     }

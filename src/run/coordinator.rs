@@ -7,8 +7,10 @@
 //!   record how it ended
 //! ```
 //!
-//! Whatever fails on the way ends the run as failed (or cancelled) with the cause; what kills this
-//! process leaves a run that every session sees as interrupted, since nobody serves it any more.
+//! Whatever fails on the way ends the run as failed with the cause. A cancel request to this process
+//! ends it as cancelled: it comes from `pgmig.cancel`, or from the end of the caller's wait, which then
+//! has left its reason in the mailbox. What kills this process leaves a run that every session sees as
+//! interrupted, since nobody serves it any more.
 //!
 //! Locking: none that lasts. Every record is a short transaction of its own.
 
@@ -25,11 +27,18 @@ use super::state::{Event, FinalState, NewRun, RunId, RunKind, Severity, State};
 use super::survey::{self, Survey};
 use super::{dispatch, settings};
 use crate::pg::mailbox::Mailbox;
-use crate::pg::{latch, process, transaction, worker};
+use crate::pg::{catch, latch, process, transaction, worker};
 use crate::source_session::SourceLogin;
 
 /// Time that workers get to end before the run's end is recorded all the same.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Why a run has fewer workers than it wants.
+const TOO_FEW_SLOTS: &str = "Too few background worker slots are free. max_worker_processes limits \
+    them; without option \"jobs\", some are left for max_parallel_maintenance_workers.";
+
+/// Why a run was cancelled when no caller that waits for it has left a reason.
+const REQUESTED: &str = "the run was cancelled on request";
 
 /// Entry point of the background worker; the argument is the handle of its mailbox.
 #[pgrx::pg_guard]
@@ -45,8 +54,7 @@ pub extern "C-unwind" fn pgmig_coordinator_main(argument: pg_sys::Datum) {
             mailbox.set_number(run.id);
             mailbox.set_state(launch::ACCEPTED);
             latch::wake(mailbox.creator_pid());
-            drop(mailbox);
-            run.conduct();
+            run.conduct(&mailbox);
         }
         Err(error) => {
             mailbox.put_text(&SentError::new(&error).encode());
@@ -63,9 +71,10 @@ pub(super) struct Run {
     pub request: Request,
     pub options: Options,
     pub login: SourceLogin,
-    /// The waiting caller, whose end is the run's end.
-    pub caller: Option<i32>,
 }
+
+/// How a run that was not cancelled has ended, with the error if it failed.
+type Ended = (FinalState, Option<Error>);
 
 /// Takes the request out of shared memory, becomes a session of the caller's role, records the run.
 fn accept(mailbox: &Mailbox) -> Result<Run> {
@@ -99,8 +108,7 @@ fn accept(mailbox: &Mailbox) -> Result<Run> {
         };
         Ok((state, id, login))
     })?;
-    let caller = request.is_attended.then(|| mailbox.creator_pid());
-    Ok(Run { id, state, request, options, login, caller })
+    Ok(Run { id, state, request, options, login })
 }
 
 /// `application_name` of the run's sessions with the source; the process id tells targets apart.
@@ -110,51 +118,72 @@ fn session_name(run: RunId) -> String {
 
 impl Run {
     /// Does everything and records how it ended.
-    fn conduct(&mut self) {
-        let ended = self.perform();
+    fn conduct(&mut self, mailbox: &Mailbox) {
+        // A caller that gave up very early did not know whom to cancel.
+        let ended = if mailbox.is_abandoned() {
+            Err(Error::Cancelled(REQUESTED.to_owned()))
+        } else {
+            catch::catch(|| self.perform())
+        };
         let (state, error) = match ended {
-            Ok(state) => (state, None),
-            Err(error) if error.sqlstate() == "57014" => (FinalState::Cancelled, Some(error)),
+            Ok((state, error)) => (state, error),
+            Err(error) if is_cancel(&error) => {
+                let reason = if mailbox.is_abandoned() {
+                    String::from_utf8_lossy(&mailbox.take_text()).into_owned()
+                } else {
+                    REQUESTED.to_owned()
+                };
+                (FinalState::Cancelled, Some(Error::Cancelled(reason)))
+            }
             Err(error) => (FinalState::Failed, Some(error)),
         };
+        self.record_end(state, error.as_ref());
+        latch::wake(mailbox.creator_pid());
+        match error {
+            // There are none, and connecting again would take as long as it took to fail.
+            None | Some(Error::Connect { .. }) => {}
+            Some(_) => self.end_source_sessions(),
+        }
+    }
+
+    fn record_end(&self, state: FinalState, error: Option<&Error>) {
+        // A second cancel must not keep the end from being recorded.
+        let _held = process::CancelsHeld::begin();
         let recorded = transaction::run(|| {
-            if let Some(error) = &error {
+            if let Some(error) = error {
                 self.state.insert_event(self.id, &Event::failure("run", error))?;
             }
-            self.state.finish_run(self.id, state, error.as_ref())
+            self.state.finish_run(self.id, state, error)
         });
         if let Err(error) = recorded {
             pgrx::warning!("pgmig: the end of run {} could not be recorded: {error}", self.id);
         }
-        if let Some(caller) = self.caller {
-            latch::wake(caller);
-        }
     }
 
-    fn perform(&mut self) -> Result<FinalState> {
+    fn perform(&self) -> Result<Ended> {
         let survey = survey::survey(self)?;
         if self.request.kind == RunKind::Plan {
-            return Ok(FinalState::Done);
+            return Ok((FinalState::Done, None));
         }
         transaction::run(|| self.state.set_phase(self.id, "copy", true))?;
         let mut pool = self.start_workers(&survey)?;
-        let outcome = dispatch::dispatch(self, &mut pool, survey);
-        self.stop_workers(&mut pool, outcome.is_ok());
-        let failed = outcome?;
-        if let Some(error) = failed {
-            return Err(error);
+        let outcome = catch::catch(|| dispatch::dispatch(self, &mut pool, survey));
+        stop_workers(&mut pool);
+        if let Some(error) = outcome? {
+            return Ok((FinalState::Failed, Some(error)));
         }
         transaction::run(|| {
             if self.request.kind == RunKind::Migrate {
                 self.state.record_loaded(self.id)?;
             }
             let mismatches = self.state.count_mismatches(self.id)?;
-            Ok(if mismatches == 0 { FinalState::Done } else { FinalState::Mismatch })
+            let state = if mismatches == 0 { FinalState::Done } else { FinalState::Mismatch };
+            Ok((state, None))
         })
     }
 
     fn start_workers(&self, survey: &Survey) -> Result<Pool> {
-        let wanted = self.wanted_workers()?.min(survey.tasks.len().max(1));
+        let (wanted, fitting) = self.count_workers(survey.tasks.len())?;
         let request = WorkerRequest {
             run: self.id,
             kind: self.request.kind,
@@ -165,16 +194,13 @@ impl Run {
             snapshot: survey.snapshot.clone(),
             application_name: self.login.settings.application_name.clone(),
         };
-        let pool = Pool::start(wanted, process::current_user(), &request)?;
+        let pool = Pool::start(fitting, process::current_user(), &request)?;
         let count = pool.len();
         transaction::run(|| {
             if count < wanted {
-                let message = format!("{count} of {wanted} workers could be started");
+                let message = format!("the run goes on with {count} of {wanted} workers");
                 let mut event = Event::new(Severity::Warning, None, message);
-                event.detail = Some(
-                    "No more background worker slots are free; max_worker_processes limits them."
-                        .to_owned(),
-                );
+                event.detail = Some(TOO_FEW_SLOTS.to_owned());
                 self.state.insert_event(self.id, &event)?;
             }
             self.state.set_workers(self.id, i32::try_from(count).unwrap_or(i32::MAX))
@@ -182,39 +208,28 @@ impl Run {
         Ok(pool)
     }
 
-    /// How many workers to ask for: the user's word, else one per core.
-    fn wanted_workers(&self) -> Result<usize> {
+    /// How many workers are wanted (the user's word, else one per core, never more than tasks) and how
+    /// many of them to ask for: unless the user insists, parallel index builds get their share of slots.
+    fn count_workers(&self, tasks: usize) -> Result<(usize, usize)> {
         if let Some(jobs) = self.options.jobs {
-            return usize::try_from(jobs).map_err(|_| Error::Internal("too many jobs".to_owned()));
+            let wanted = usize::try_from(jobs).unwrap_or(usize::MAX).min(tasks.max(1));
+            return Ok((wanted, wanted));
         }
-        Ok(std::thread::available_parallelism().map_or(1, std::num::NonZero::get))
-    }
-
-    /// Ends the workers and, after a failure, what they still have running on the source.
-    fn stop_workers(&self, pool: &mut Pool, is_orderly: bool) {
-        pool.stop();
-        if !is_orderly {
-            self.cancel_source_sessions();
-        }
-        let begun = Instant::now();
-        while !pool.is_stopped() && begun.elapsed() < STOP_TIMEOUT {
-            // A second cancel must not keep the end of the run from being recorded.
-            let _ = crate::pg::catch::catch(|| {
-                latch::wait(Duration::from_millis(50));
-                Ok(())
-            });
-        }
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let wanted = cores.min(tasks.max(1));
+        let free = transaction::run(|| self.state.count_free_worker_slots())?;
+        Ok((wanted, wanted.min(free).max(1)))
     }
 
     /// Terminates the run's other sessions on the source, so that no long statement runs on there.
-    fn cancel_source_sessions(&self) {
+    fn end_source_sessions(&self) {
         let name = self.login.settings.application_name.clone();
         let sql = format!(
             "select pg_catalog.pg_terminate_backend(a.pid) from pg_catalog.pg_stat_activity a \
              where a.application_name = {} and a.pid <> pg_catalog.pg_backend_pid()",
             pgmig_core::name::quote_literal(&name)
         );
-        let done = crate::pg::catch::catch(|| {
+        let done = catch::catch(|| {
             let session = self.login.open()?;
             session.call(move |connection| connection.query(&sql).map(drop))
         });
@@ -222,14 +237,19 @@ impl Run {
             pgrx::debug1!("pgmig: sessions on the source could not be ended: {error}");
         }
     }
+}
 
-    /// Raises when the caller that waits for the run has gone.
-    pub(super) fn check_caller(&self) -> Result<()> {
-        match self.caller {
-            Some(pid) if !process::is_alive(pid) => {
-                Err(Error::Cancelled("the session that waited for the run has ended".to_owned()))
-            }
-            _ => Ok(()),
-        }
+/// Whether an error of this process means that it was asked to stop; workers' errors do not get here.
+fn is_cancel(error: &Error) -> bool {
+    matches!(error, Error::Cancelled(_) | Error::Target(_)) && error.sqlstate() == "57014"
+}
+
+/// Ends the workers and waits until they are gone, so that nothing is locked any more.
+fn stop_workers(pool: &mut Pool) {
+    let _held = process::CancelsHeld::begin();
+    pool.stop();
+    let begun = Instant::now();
+    while !pool.is_stopped() && begun.elapsed() < STOP_TIMEOUT {
+        latch::wait(Duration::from_millis(50));
     }
 }

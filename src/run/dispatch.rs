@@ -1,6 +1,6 @@
 //! Handing out tasks: every worker that is free gets the most urgent task that conflicts with none.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use pgmig_core::options::OnError;
 use pgmig_core::plan::graph::{Graph, Outcome};
@@ -13,11 +13,11 @@ use super::state::Event;
 use super::survey::Survey;
 use crate::pg::{latch, transaction};
 
-/// Longest sleep: what a worker reports sets the latch; the caller's death is only seen by looking.
+/// Longest sleep: what a worker reports sets the latch, and so does its end.
 const POLL: Duration = Duration::from_millis(250);
 
-/// Runs every task of the plan; returns the error to fail the run with when tasks failed and the
-/// run went on all the same.
+/// Runs every task of the plan, up to the first failure unless the run is to go on; returns the error
+/// to fail the run with when tasks failed.
 pub(super) fn dispatch(run: &Run, pool: &mut Pool, mut survey: Survey) -> Result<Option<Error>> {
     let tasks = std::mem::take(&mut survey.tasks);
     let source_tasks = tasks.iter().filter(|task| needs_source(task)).count();
@@ -48,10 +48,12 @@ struct Dispatcher<'a> {
 
 impl Dispatcher<'_> {
     fn work(&mut self, pool: &mut Pool) -> Result<()> {
-        let mut looked = Instant::now();
-        while !self.graph.is_finished() {
+        while !self.graph.is_finished() && !self.must_stop() {
             for (worker, change) in pool.changes() {
                 self.take(worker, change)?;
+            }
+            if self.must_stop() {
+                break;
             }
             if pool.len() == 0 {
                 return Err(self.no_workers_left());
@@ -68,10 +70,6 @@ impl Dispatcher<'_> {
                 return Err(Error::Internal("tasks are left that wait for each other".to_owned()));
             }
             latch::wait(POLL);
-            if looked.elapsed() >= POLL {
-                looked = Instant::now();
-                self.run.check_caller()?;
-            }
         }
         Ok(())
     }
@@ -109,7 +107,10 @@ impl Dispatcher<'_> {
                 let event = Event::failure(&format!("worker {worker}"), &error);
                 transaction::run(|| state.insert_event(run, &event))?;
                 match task {
-                    Some(task) => self.finish(task, Some(error)),
+                    Some(task) => {
+                        let error = self.name_task(task, error);
+                        self.finish(task, Some(error))
+                    }
                     None => {
                         self.failed.push((0, error));
                         Ok(())
@@ -137,11 +138,24 @@ impl Dispatcher<'_> {
             let reason = Error::Internal(format!("task {id} ({object}) has failed"));
             state.end_tasks(run, &skipped, "skipped", Some(&reason))
         })?;
-        if self.run.options.on_error == OnError::Stop {
-            return Err(error);
-        }
         self.failed.push((id, error));
         Ok(())
+    }
+
+    /// Whether a task has failed that ends the run.
+    fn must_stop(&self) -> bool {
+        self.run.options.on_error == OnError::Stop && self.failed.iter().any(|(task, _)| *task != 0)
+    }
+
+    /// Says what a worker was at when it ended.
+    fn name_task(&self, id: i32, error: Error) -> Error {
+        match (error, self.task(id)) {
+            (Error::Target(mut target), Some(task)) => {
+                target.context.clone_from(&task.object);
+                Error::Target(target)
+            }
+            (error, _) => error,
+        }
     }
 
     fn task(&self, id: i32) -> Option<&Task> {
@@ -156,10 +170,13 @@ impl Dispatcher<'_> {
         }
     }
 
-    /// The error of a run that went on after failures.
+    /// The error of a run in which tasks failed.
     fn failure(mut self) -> Option<Error> {
         self.failed.retain(|(task, _)| *task != 0);
         let (_, first) = self.failed.first()?;
+        if self.must_stop() {
+            return Some(first.clone());
+        }
         Some(Error::Preflight {
             message: format!("{} tasks failed; the first: {first}", self.failed.len()),
             detail: first.detail().map(str::to_owned),

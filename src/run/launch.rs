@@ -3,6 +3,9 @@
 //! The caller's own transaction does nothing but read: workers are other sessions and see only what
 //! is committed. While it waits it watches that no worker is stuck behind a lock of this very
 //! transaction, since a wait on a latch is invisible to the deadlock detector.
+//!
+//! The mailbox through which the request went ties the run to a caller that waits for it: whatever
+//! ends the wait early, an error or the end of the session, cancels the run and leaves the reason.
 
 use std::time::{Duration, Instant};
 
@@ -15,12 +18,12 @@ use super::source_spec::SourceSpec;
 use super::state::{RunId, RunKind, RunStatus, State};
 use crate::pg::mailbox::Mailbox;
 use crate::pg::worker::{Worker, WorkerStatus};
-use crate::pg::{latch, process, spi};
+use crate::pg::{catch, latch, process, spi};
 
 /// Longest sleep between two looks at the run: what ends it sets this process's latch, if it can.
 const POLL: Duration = Duration::from_millis(200);
 
-/// Time between two checks for locks and for the client.
+/// Time between two checks for locks.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 
 /// Room in the mailbox for the coordinator's refusal.
@@ -37,8 +40,6 @@ pub struct Request {
     pub source: SourceSpec,
     /// Options in canonical JSON.
     pub options: String,
-    /// Whether the run is to end when the caller does.
-    pub is_attended: bool,
     /// Whether the caller is a superuser: only they may use the server's own way to log in.
     pub is_superuser: bool,
 }
@@ -82,8 +83,27 @@ impl SentError {
     }
 }
 
+/// A run that has been accepted, bound to this process until it is released or the run has ended.
+pub struct Started {
+    run: RunId,
+    mailbox: Mailbox,
+}
+
+impl Started {
+    /// The run's number.
+    pub fn run(&self) -> RunId {
+        self.run
+    }
+
+    /// Lets the run go on whatever becomes of this process.
+    pub fn release(self) -> RunId {
+        self.mailbox.release_peer();
+        self.run
+    }
+}
+
 /// Starts a coordinator for the request and returns once it has recorded the run.
-pub fn start(request: &Request) -> Result<RunId> {
+pub fn start(request: &Request) -> Result<Started> {
     check_place()?;
     let mut text = serde_json::to_vec(request)
         .map_err(|error| Error::Internal(format!("the request cannot be sent: {error}")))?;
@@ -91,26 +111,31 @@ pub fn start(request: &Request) -> Result<RunId> {
     text.fill(0);
     let mailbox = mailbox?;
     let name = "pgmig coordinator";
-    let worker = Worker::register("pgmig_coordinator_main", name, name, &mailbox)?
+    let mut worker = Worker::register("pgmig_coordinator_main", name, name, &mailbox)?
         .ok_or_else(no_worker_slot)?;
-    loop {
-        match mailbox.state() {
-            ACCEPTED => break,
-            REFUSED => return Err(SentError::decode(&mailbox.take_text())),
-            _ => {}
-        }
-        if worker.status() == WorkerStatus::Stopped && mailbox.state() == 0 {
-            return Err(Error::Preflight {
-                message: "the coordinator ended before it had accepted the run".to_owned(),
-                detail: None,
-                hint: Some("The server's log says why.".to_owned()),
-                sqlstate: "55000",
-            });
-        }
-        latch::wait(POLL);
-    }
+    // From here on the mailbox holds the coordinator: a cancel leaves a record, a kill would not.
+    mailbox.bind_peer();
     worker.release();
-    Ok(mailbox.number())
+    loop {
+        // The status comes first: a coordinator that answers and ends in between has answered.
+        let status = worker.status();
+        match mailbox.state() {
+            ACCEPTED => return Ok(Started { run: mailbox.number(), mailbox }),
+            REFUSED => return Err(SentError::decode(&mailbox.take_text())),
+            _ if status == WorkerStatus::Stopped => return Err(coordinator_died()),
+            _ => latch::wait(POLL),
+        }
+    }
+}
+
+/// The coordinator has ended without a word.
+fn coordinator_died() -> Error {
+    Error::Preflight {
+        message: "the coordinator ended before it had accepted the run".to_owned(),
+        detail: None,
+        hint: Some("The server's log says why.".to_owned()),
+        sqlstate: "55000",
+    }
 }
 
 /// No background worker can be had.
@@ -168,50 +193,30 @@ fn check_place() -> Result<()> {
     Ok(())
 }
 
-/// Cancels the run unless it is disarmed: for callers that end before their run does.
-struct CancelOnDrop {
-    pid: Option<i32>,
-}
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        if let Some(pid) = self.pid {
-            process::cancel(pid);
-        }
+/// Waits until the caller's own run has ended and returns where it stands; an error on the way, a
+/// cancel of the statement included, cancels the run. `progress` is the time between two NOTICEs, zero
+/// for none.
+pub fn attend(started: &Started, progress: Duration) -> Result<RunStatus> {
+    let ended = catch::catch(|| wait(started.run, None, progress));
+    match &ended {
+        Ok(_) => started.mailbox.release_peer(),
+        Err(error) => started.mailbox.abandon(&error.to_string()),
     }
+    ended
 }
 
-/// Whether a caller that goes away takes the run along.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Attendance {
-    /// The run is the caller's own: cancelled with the statement.
-    Owner,
-    /// The caller only looks on.
-    Onlooker,
-}
-
-/// Waits until the run has ended and returns where it stands; with a timeout (for onlookers) it may
-/// be live still. `progress` is the time between two NOTICEs, zero for none.
-pub fn wait(
-    run: RunId,
-    attendance: Attendance,
-    timeout: Option<Duration>,
-    progress: Duration,
-) -> Result<RunStatus> {
+/// Looks on until the run has ended and returns where it stands; with a timeout it may be live still.
+pub fn wait(run: RunId, timeout: Option<Duration>, progress: Duration) -> Result<RunStatus> {
     let state = State::open()?;
     let begun = Instant::now();
     let mut noticed = begun;
     let mut checked = begun;
     let mut status = find(&state, run)?;
-    let mut guard = CancelOnDrop { pid: None };
-    if attendance == Attendance::Owner {
-        guard.pid = Some(status.coordinator_pid);
-    }
     while status.is_live() && timeout.is_none_or(|timeout| begun.elapsed() < timeout) {
         latch::wait(POLL);
+        check_client()?;
         if checked.elapsed() >= CHECK_EVERY {
             checked = Instant::now();
-            check_client()?;
             check_blocked(run)?;
         }
         if !progress.is_zero() && noticed.elapsed() >= progress {
@@ -222,7 +227,6 @@ pub fn wait(
         }
         status = find(&state, run)?;
     }
-    guard.pid = None;
     Ok(status)
 }
 

@@ -9,6 +9,7 @@
 //!
 //! A worker that is gone without an answer has died; its transaction is rolled back by then.
 
+use pgmig_core::error::TargetError;
 use pgmig_core::{Error, Result};
 use pgrx::pg_sys;
 use serde::{Deserialize, Serialize};
@@ -205,8 +206,12 @@ impl Slot {
     }
 
     fn died(&mut self) -> Change {
-        let message =
-            format!("worker {} has ended unexpectedly; the server's log says why", self.number);
-        Change::Gone(self.task.take(), Error::Internal(message))
+        let error = TargetError {
+            sqlstate: "57P01".to_owned(),
+            message: format!("worker {} has ended unexpectedly", self.number),
+            hint: Some("The server's log says why.".to_owned()),
+            ..TargetError::default()
+        };
+        Change::Gone(self.task.take(), Error::Target(Box::new(error)))
     }
 }

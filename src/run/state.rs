@@ -272,7 +272,7 @@ impl State {
         .ok_or_else(|| Error::Preflight {
             message: "extension \"pgmig\" does not exist in this database".to_owned(),
             detail: None,
-            hint: None,
+            hint: Some("Create it, and commit before you call it.".to_owned()),
             sqlstate: "42704",
         })?;
         Ok(State { owner })
@@ -323,7 +323,8 @@ impl State {
         run_id.ok_or_else(|| Error::Internal("could not record the run".to_owned()))
     }
 
-    /// Removes tasks, marks, tables and events of runs that ended more than `keep_s` seconds ago.
+    /// Removes tasks, marks, tables and events of runs that ended, or that began and that nobody serves
+    /// any more, more than `keep_s` seconds ago.
     fn prune(&self, keep_s: f64) -> Result<()> {
         for table in [
             "task",
@@ -341,7 +342,14 @@ impl State {
                     "delete from pgmig.{table} d
                      using pgmig.run r
                      where r.run_id = d.run_id
-                       and r.finished_at < pg_catalog.now() - pg_catalog.make_interval(secs => $1)"
+                       and coalesce(r.finished_at, r.started_at)
+                           < pg_catalog.now() - pg_catalog.make_interval(secs => $1)
+                       and not exists (
+                           select
+                           from pg_catalog.pg_stat_activity a
+                           where r.finished_at is null
+                             and a.pid = r.coordinator_pid
+                             and a.backend_start = r.coordinator_start)"
                 ),
                 &[keep_s.into()],
             )?;
@@ -357,6 +365,22 @@ impl State {
             &[run.into(), phase.into(), state.into()],
         )?;
         Ok(())
+    }
+
+    /// Free slots for background workers, less those that one parallel index build takes.
+    pub fn count_free_worker_slots(&self) -> Result<usize> {
+        let count = self.query_one::<i64>(
+            "select pg_catalog.current_setting('max_worker_processes')::bigint
+                 - pg_catalog.current_setting('max_parallel_maintenance_workers')::bigint
+                 - (select count(*)
+                    from pg_catalog.pg_stat_activity a
+                    where a.backend_type not in ('archiver', 'autovacuum launcher',
+                        'autovacuum worker', 'background writer', 'checkpointer', 'client backend',
+                        'io worker', 'slotsync worker', 'startup', 'walreceiver', 'walsender',
+                        'walsummarizer', 'walwriter'))",
+            &[],
+        )?;
+        Ok(usize::try_from(count.unwrap_or(0)).unwrap_or(0))
     }
 
     /// Records how many workers the run has got.

@@ -47,7 +47,6 @@ pub(super) fn survey(run: &Run) -> Result<Survey> {
     let mut selection = Selection::new(&run.options)?;
     let session = run.login.open()?;
     let source = source::read(&session, &mut selection)?;
-    run.check_caller()?;
     transaction::run(|| {
         source::check_not_same(&source, &run.login.settings.application_name)?;
         run.state.set_source(

@@ -15,6 +15,8 @@ pub enum Script {
     Ranges,
     /// A schema with one of everything and hostile names.
     Everything,
+    /// Every type, with extremes, in binary and in text.
+    Types,
     /// Tables of 50 rows with 3 indexes; variable `table_count`.
     SmallTables,
 }
@@ -26,6 +28,7 @@ impl Script {
             Script::StackOverflow => "stackoverflow",
             Script::Ranges => "ranges",
             Script::Everything => "everything",
+            Script::Types => "types",
             Script::SmallTables => "small_tables",
         }
     }

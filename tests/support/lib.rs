@@ -8,12 +8,17 @@
 pub mod cluster;
 pub mod compare;
 pub mod data;
+pub mod gate;
 pub mod installation;
+pub mod lines;
 pub mod pair;
+pub mod poll;
 mod process;
 mod watchdog;
 
 pub use cluster::{Cluster, ClusterOptions, StopMode};
+pub use gate::{GATED, Gate};
 pub use installation::Installation;
 pub use pair::{Databases, Pair};
+pub use poll::eventually;
 pub use process::run;

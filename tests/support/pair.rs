@@ -9,6 +9,7 @@ use postgres::Client;
 use crate::cluster::{Cluster, ClusterOptions};
 use crate::compare::{compare_data, compare_schema};
 use crate::installation::Installation;
+use crate::lines::expect_same_lines;
 
 /// Settings that let several runs at once have workers, and quick tests.
 const SHARED_SETTINGS: [(&str, &str); 3] =
@@ -72,6 +73,8 @@ pub struct Validation {
     pub table_name: String,
     pub source_rows: Option<i64>,
     pub target_rows: Option<i64>,
+    pub source_checksum: Option<String>,
+    pub target_checksum: Option<String>,
     pub status: String,
     pub detail: Option<String>,
 }
@@ -114,9 +117,21 @@ impl Databases<'_> {
 
     /// Calls `pgmig.migrate` with the options as JSON and returns the validation table.
     pub fn migrate(&self, options: &str) -> Result<Vec<Validation>> {
+        self.call("migrate", options)
+    }
+
+    /// Calls `pgmig.validate` likewise.
+    pub fn validate(&self, options: &str) -> Result<Vec<Validation>> {
+        self.call("validate", options)
+    }
+
+    fn call(&self, function: &str, options: &str) -> Result<Vec<Validation>> {
         let rows = self.target()?.query(
-            "select table_schema::text, table_name::text, source_rows, target_rows, status, detail
-            from pgmig.migrate($1, $2::text::jsonb)",
+            &format!(
+                "select table_schema::text, table_name::text, source_rows, target_rows,
+                     source_checksum, target_checksum, status, detail
+                 from pgmig.{function}($1, $2::text::jsonb)"
+            ),
             &[&self.source_dsn(), &options],
         )?;
         Ok(rows
@@ -126,10 +141,31 @@ impl Databases<'_> {
                 table_name: row.get(1),
                 source_rows: row.get(2),
                 target_rows: row.get(3),
-                status: row.get(4),
-                detail: row.get(5),
+                source_checksum: row.get(4),
+                target_checksum: row.get(5),
+                status: row.get(6),
+                detail: row.get(7),
             })
             .collect())
+    }
+
+    /// The same, failing unless every table matches.
+    pub fn migrate_and_match(&self, options: &str) -> Result<Vec<Validation>> {
+        let rows = self.migrate(options)?;
+        ensure!(!rows.is_empty(), "no table was compared");
+        let others: Vec<_> = rows.iter().filter(|row| row.status != "match").collect();
+        ensure!(others.is_empty(), "not all tables match: {others:?}");
+        Ok(rows)
+    }
+
+    /// One value of the target as text.
+    pub fn target_value(&self, sql: &str) -> Result<String> {
+        self.pair.target.psql(&self.name, sql).map(|text| text.trim_end().to_owned())
+    }
+
+    /// Fails with the first table whose lines, as COPY writes them, differ.
+    pub fn expect_same_lines(&self) -> Result<()> {
+        expect_same_lines(&self.pair.source, &self.pair.target, &self.name)
     }
 
     /// Fails with what differs in rows, sequences and large objects.

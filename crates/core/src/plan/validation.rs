@@ -139,25 +139,15 @@ impl<'a> Planner<'a> {
         let Some(other) = self.counterpart(table) else {
             return false;
         };
-        let place = |side: &Side<'a>, part: &'a Table| {
-            let parent = side.parent(part).map(|parent| (&parent.schema, &parent.name));
-            (
-                (&part.schema, &part.name),
-                parent,
-                part.relkind,
-                &part.partition_bound,
-                &part.partition_key,
-            )
+        let partitions = |side: &Side<'a>, table: &Table| -> HashSet<_> {
+            let partitions = side.partitions.get(&table.oid).into_iter().flatten();
+            partitions.map(|own| (&own.schema, &own.name, &own.partition_bound)).collect()
         };
-        let places = |side: &Side<'a>, root: &'a Table| -> HashSet<_> {
-            side.tree(root).into_iter().skip(1).map(|part| place(side, part)).collect()
-        };
+        let mut own = self.source.partitions.get(&table.oid).into_iter().flatten();
         table.partition_key == other.partition_key
-            && self.source.tree(table).iter().all(|part| {
-                self.input.placement.find_doubt(part).is_none()
-                    && self.input.selected.contains(&part.oid)
-            })
-            && places(&self.source, table) == places(&self.target, other)
+            && self.input.placement.find_doubt(table).is_none()
+            && own.all(|partition| self.input.selected.contains(&partition.oid))
+            && partitions(&self.source, table) == partitions(&self.target, other)
     }
 
     /// The target's table of the same name, unless it holds no rows of its own.

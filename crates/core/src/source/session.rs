@@ -40,6 +40,10 @@ const SETTINGS: &[(u32, &str, &str)] = &[
     (170_000, "transaction_timeout", "0"),
 ];
 
+/// Lets a server that can do so (14 and later, on most systems) notice while it works on a statement
+/// that the target has gone, however that came about.
+const WATCH_CLIENT: &str = "set client_connection_check_interval = '1s'";
+
 /// What a session is to be, beyond the settings that all share.
 #[derive(Debug, Clone)]
 pub struct SessionSettings {
@@ -55,6 +59,11 @@ pub fn open(dsn: &Dsn, settings: &SessionSettings) -> Result<Connection> {
     let mut connection = Connection::connect(dsn, &settings.application_name)?;
     check_server(&connection)?;
     connection.execute(&settings_sql(connection.version_num()))?;
+    // Servers on systems that cannot watch a socket refuse; then statements just run to their end.
+    match connection.execute(WATCH_CLIENT) {
+        Ok(_) | Err(Error::Remote(_)) => {}
+        Err(error) => return Err(error),
+    }
     connection.set_copy_encoding(&settings.copy_encoding);
     Ok(connection)
 }

@@ -1,0 +1,57 @@
+//! A run that lasts for as long as a test wants.
+//!
+//! The source's table `public.gated` is read with a condition that takes an advisory lock. While the
+//! gate is closed its rows beyond the first thousand do not come, and the run goes on when it opens.
+
+use anyhow::Result;
+use postgres::Client;
+
+use crate::pair::Databases;
+use crate::poll::eventually;
+
+/// Makes the tables of the source; the rows before the gate fill several of the reader's buffers.
+const SCHEMA: &str = "
+    create table public.gated (id int primary key, filler text not null);
+    insert into public.gated
+    select i, repeat(md5(i::text), 64) from generate_series(1, 2000) i;
+    create table public.small (id int primary key);
+    insert into public.small select generate_series(1, 100);
+    analyze";
+
+/// Options of a run that stops at the gate.
+pub const GATED: &str = r#"{"jobs": 2, "where":
+    {"public.gated": "id <= 1000 or pg_catalog.pg_advisory_lock_shared(42) is not null"}}"#;
+
+/// Holds runs with the options `GATED` until it is opened.
+pub struct Gate {
+    holder: Client,
+}
+
+impl Gate {
+    /// Fills the source and closes the gate.
+    pub fn close(databases: &Databases<'_>) -> Result<Gate> {
+        databases.execute_on_source(SCHEMA)?;
+        let mut holder = databases.source()?;
+        holder.batch_execute("select pg_catalog.pg_advisory_lock(42)")?;
+        Ok(Gate { holder })
+    }
+
+    /// Waits until a run stands before the gate.
+    pub fn await_run(&mut self) -> Result<()> {
+        eventually("the run stands before the gate", || {
+            let waiting = self.holder.query_one(
+                "select count(*) from pg_catalog.pg_locks l
+                 join pg_catalog.pg_database d on d.oid = l.database
+                 where d.datname = current_database() and l.locktype = 'advisory'
+                   and not l.granted",
+                &[],
+            )?;
+            Ok(waiting.get::<_, i64>(0) > 0)
+        })
+    }
+
+    /// Lets the run through.
+    pub fn open(mut self) -> Result<()> {
+        Ok(self.holder.batch_execute("select pg_catalog.pg_advisory_unlock(42)")?)
+    }
+}
