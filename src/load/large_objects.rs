@@ -168,8 +168,7 @@ fn open_stream(actor: &Actor<Connection>, range: Range, validation: Validation) 
 /// States owners, privileges, comments and labels; what names a missing role is an event.
 fn describe(context: &TaskContext, objects: &[LargeObject]) -> Result<()> {
     let (run, state) = (context.request.run, context.state);
-    let version = u32::try_from(pg_sys::PG_VERSION_NUM).unwrap_or(0);
-    let options = DdlOptions::new(&context.options, version);
+    let options = DdlOptions::new(&context.options, pg_sys::PG_VERSION_NUM);
     let creator = settings::current_role()?;
     let mut roles = HashSet::new();
     spi::for_each_text("select r.rolname::text from pg_catalog.pg_roles r order by 1", &mut |r| {

@@ -96,6 +96,38 @@ fn a_second_run_replaces_the_large_objects_of_the_first_and_no_others() -> Resul
     databases.expect_same_data()
 }
 
+/// A configuration table, registered by hand where an extension's script would do it.
+const CONFIGURATION: &str = "
+    create extension citext;
+    create table conf (id serial, name text);
+    alter extension citext add table conf;
+    alter extension citext add sequence conf_id_seq;
+    insert into conf (name) values ('shipped');
+    update pg_catalog.pg_extension
+    set extconfig = array['conf'::regclass, 'conf_id_seq'::regclass],
+        extcondition = array['where name <> ''shipped''', '']
+    where extname = 'citext'";
+
+#[test]
+fn rows_of_configuration_tables_are_copied_and_the_targets_own_are_left_alone() -> Result<()> {
+    let databases = Pair::shared()?.databases("configuration")?;
+    databases.execute_on_source(CONFIGURATION)?;
+    databases.execute_on_target(CONFIGURATION)?;
+    databases.execute_on_source("insert into conf (name) values ('mine'), ('too')")?;
+    let read = || {
+        let query = "select string_agg(id || name, ' ' order by id) from conf";
+        databases.pair().target.psql(databases.name(), query)
+    };
+    databases.migrate("{}")?;
+    assert_eq!(read()?.trim(), "1shipped 2mine 3too");
+    databases.execute_on_target("insert into conf (name) values ('own')")?;
+    databases.migrate("{}")?;
+    assert_eq!(read()?.trim(), "1shipped 2mine 3too 4own");
+    databases.migrate(r#"{"overwrite": true}"#)?;
+    assert_eq!(read()?.trim(), "1shipped 2mine 3too");
+    Ok(())
+}
+
 /// Roles with what roles can have, and a database of theirs.
 const ROLES: &str = r#"
     create role "Boss ""1""" superuser createrole createdb replication bypassrls;

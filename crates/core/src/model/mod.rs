@@ -116,4 +116,9 @@ pub struct ExtensionConfig {
     pub name: String,
     /// `where …`, or nothing.
     pub condition: String,
+    pub is_sequence: bool,
+    /// Whether the session may read its rows.
+    pub is_readable: bool,
+    /// Those that are not generated.
+    pub columns: Vec<String>,
 }

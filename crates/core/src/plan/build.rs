@@ -12,6 +12,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::Note;
+use super::configuration;
 use super::data_table::{DataTable, GROUP_BYTES, GROUP_RELATIONS, Part};
 use super::existing::{self, Existing};
 use super::large_objects::{self, LargeObjects};
@@ -76,6 +77,8 @@ pub fn build(input: &Input<'_>) -> Plan {
     builder.add_analyze();
     let barrier = builder.add_barrier(schema);
     builder.add_sequences(barrier);
+    let (plan, extensions) = (&mut builder.plan, &input.wanted.extensions);
+    configuration::add(plan, extensions, input.items, input.is_kept, input.options, barrier);
     builder.add_rest(barrier);
     builder.plan
 }

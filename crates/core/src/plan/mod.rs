@@ -4,6 +4,7 @@
 //! and `format` how rows travel; `build` puts it all into tasks, `graph` says which is next.
 
 pub mod build;
+pub mod configuration;
 pub mod data_table;
 pub mod existing;
 pub mod format;

@@ -133,6 +133,8 @@ pub enum Work {
     Sequences { sequences: Vec<QualifiedNamePair> },
     /// Count (and hash) tables on both sides.
     Check { tables: Vec<CheckTable> },
+    /// Copy the user's rows of an extension's tables, unless the target has some, and its sequences.
+    Configuration { loads: Vec<Load>, sequences: Vec<QualifiedNamePair> },
     /// Remove large objects of the target.
     RemoveLargeObjects { oids: Vec<u32> },
     /// Copy the large objects with OIDs from `first` to `last`.
@@ -147,6 +149,7 @@ impl Work {
         match self {
             Work::Copy { .. }
             | Work::Sequences { .. }
+            | Work::Configuration { .. }
             | Work::Check { .. }
             | Work::LargeObjects { .. }
             | Work::CheckLargeObjects { .. } => true,
@@ -163,7 +166,9 @@ impl Work {
             Work::Statements { statements } => {
                 statements.iter().map(|statement| format!("{};", statement.sql)).collect()
             }
-            Work::Copy { loads } => loads.iter().map(|load| load.copy_out_statement()).collect(),
+            Work::Copy { loads } | Work::Configuration { loads, .. } => {
+                loads.iter().map(|load| load.copy_out_statement()).collect()
+            }
             Work::Sequences { sequences } => sequences
                 .iter()
                 .map(|pair| format!("select last_value, is_called from {};", pair.source.quoted()))
