@@ -5,7 +5,7 @@ use pgmig_core::name::QualifiedName;
 use pgmig_core::source::dsn::Dsn;
 use pgmig_core::source::session::{self, SessionSettings};
 use pgmig_core::source::snapshot::{self, LockOutcome};
-use pgmig_core::source::wire::Connection;
+use pgmig_core::source::wire::{Connection, ShutdownHandle};
 use pgmig_core::{Error, Result};
 
 use crate::pg::thread::Actor;
@@ -54,32 +54,46 @@ impl SourceLogin {
 pub struct SourceSession {
     login: SourceLogin,
     snapshot: String,
-    actor: Option<Actor<Connection>>,
+    open: Option<OpenSession>,
+}
+
+struct OpenSession {
+    actor: Actor<Connection>,
+    shutdown: ShutdownHandle,
 }
 
 impl SourceSession {
     /// A session that will be opened on first use.
     pub fn new(login: SourceLogin, snapshot: String) -> Self {
-        SourceSession { login, snapshot, actor: None }
+        SourceSession { login, snapshot, open: None }
     }
 
     /// The open session, in a transaction under the run's snapshot.
     pub fn get(&mut self) -> Result<&Actor<Connection>> {
-        let usable = match &self.actor {
-            Some(actor) => !actor.call(|connection| Ok(connection.is_closed()))?,
+        let usable = match &self.open {
+            Some(open) => !open.actor.call(|connection| Ok(connection.is_closed()))?,
             None => false,
         };
         if !usable {
-            self.actor = None;
+            self.open = None;
             let actor = self.login.open()?;
             let snapshot = self.snapshot.clone();
-            actor.call(move |connection| {
+            let shutdown = actor.call(move |connection| {
                 snapshot::import(connection, &snapshot)?;
-                Ok(())
+                Ok(connection.shutdown_handle())
             })?;
-            self.actor = Some(actor);
+            self.open = Some(OpenSession { actor, shutdown });
         }
-        self.actor.as_ref().ok_or_else(|| Error::Internal("the session vanished".to_owned()))
+        let open = self.open.as_ref();
+        open.map(|open| &open.actor)
+            .ok_or_else(|| Error::Internal("the session vanished".to_owned()))
+    }
+
+    /// Breaks the session off whatever it is doing; the next use opens another one.
+    pub fn abort(&mut self) {
+        if let Some(open) = self.open.take() {
+            open.shutdown.shut_down();
+        }
     }
 
     /// Locks a table before it is read, without waiting: whoever waits for a stronger lock waits for
@@ -106,6 +120,6 @@ impl SourceSession {
 
     /// Ends the session and with it its share of the snapshot.
     pub fn close(&mut self) {
-        self.actor = None;
+        self.open = None;
     }
 }

@@ -73,22 +73,16 @@ fn copy_rows(context: &mut TaskContext, load: &Load) -> Result<CopiedTable> {
         is_binary: load.format == Format::Binary,
         freeze: load.truncate,
     };
-    let copied = copy_in(&target, stream.chunks, stream.spent);
-    let sent = match (copied, stream.outcome.wait()) {
-        // The reader's failure is the cause of what the copy then ran into.
-        (_, Ok(Err(error))) if !matches!(error, Error::Cancelled(_)) => return Err(error),
-        (Err(error), _) => return Err(error),
-        (Ok(copied), outcome) => {
-            let sent = outcome??;
-            if copied != sent.rows {
-                return Err(Error::Internal(format!(
-                    "the source sent {} rows, {copied} were written",
-                    sent.rows
-                )));
-            }
-            sent
-        }
-    };
+    // A failed copy does not wait for what the source still has to say, which may take for ever.
+    let written =
+        copy_in(&target, stream.chunks, stream.spent).inspect_err(|_| context.source.abort())?;
+    let sent = stream.outcome.wait()??;
+    if written != sent.rows {
+        return Err(Error::Internal(format!(
+            "the source sent {} rows, {written} were written",
+            sent.rows
+        )));
+    }
     Ok(CopiedTable {
         table_id: load.table_id,
         rows: i64::try_from(sent.rows).unwrap_or(i64::MAX),

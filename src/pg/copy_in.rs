@@ -41,7 +41,8 @@ struct Stream {
     spent: Sender<Vec<u8>>,
     current: Vec<u8>,
     offset: usize,
-    has_ended: bool,
+    /// How the reader has ended, once that was seen.
+    end: Option<Result<()>>,
 }
 
 thread_local! {
@@ -57,16 +58,16 @@ pub fn copy_in(
     chunks: Receiver<Chunk>,
     spent: Sender<Vec<u8>>,
 ) -> Result<u64> {
-    STREAM.set(Some(Stream { chunks, spent, current: Vec::new(), offset: 0, has_ended: false }));
+    STREAM.set(Some(Stream { chunks, spent, current: Vec::new(), offset: 0, end: None }));
     let written = super::catch::catch(|| Ok(copy_from(target)));
-    let stream = STREAM.take();
-    let written = written?;
-    // The server stops reading at the trailer of a binary stream: take the reader's verdict too.
-    let stream = stream.ok_or_else(|| Error::Internal("the stream vanished".to_owned()))?;
-    if !stream.has_ended {
-        drain(&stream.chunks)?;
+    match STREAM.take() {
+        // The reader's failure is the cause of what the copy then ran into.
+        Some(Stream { end: Some(Err(error)), .. }) => Err(error),
+        Some(Stream { end: Some(Ok(())), .. }) => written,
+        // The server stops reading at the trailer of a binary stream: take the reader's verdict too.
+        Some(stream) => written.and_then(|written| drain(&stream.chunks).map(|()| written)),
+        None => written.and(Err(Error::Internal("the stream vanished".to_owned()))),
     }
-    Ok(written)
 }
 
 /// Waits for the end of a stream of which no more bytes are wanted.
@@ -99,7 +100,7 @@ impl Stream {
     /// Fills `out` as far as bytes are at hand, at least `least` bytes unless the stream ends.
     fn read(&mut self, out: &mut [u8], least: usize) -> Result<usize> {
         let mut filled = 0;
-        while filled < least && !self.has_ended {
+        while filled < least && self.end.is_none() {
             if self.offset == self.current.len() {
                 match receive(&self.chunks)? {
                     Chunk::Data(data) => {
@@ -109,8 +110,8 @@ impl Stream {
                         let _ = self.spent.try_send(spent);
                     }
                     Chunk::End(end) => {
+                        self.end = Some(end.clone());
                         end?;
-                        self.has_ended = true;
                     }
                 }
                 continue;

@@ -44,6 +44,8 @@ pub fn for_each_text(sql: &str, each: &mut dyn FnMut(&str) -> Result<()>) -> Res
 pub fn select_latest(sql: &str) -> Vec<String> {
     let sql = c_string(sql);
     let mut values = Vec::new();
+    // SAFETY: drops this process's copy of who is connected, which would last for the transaction.
+    unsafe { pg_sys::pgstat_clear_backend_activity_snapshot() };
     // SAFETY: inside a transaction.
     let snapshot = unsafe { pg_sys::GetLatestSnapshot() };
     // SAFETY: popped below, or by the abort if the query raises.

@@ -152,20 +152,18 @@ impl Pool {
         }
     }
 
-    /// Asks every worker to end when it is idle, and the others to end at once.
-    pub fn stop(&mut self) {
-        for slot in &mut self.slots {
-            if slot.is_ready && slot.task.is_none() && slot.mailbox.state() == IDLE {
-                slot.send(END);
-            } else {
+    /// Ends the workers, those at a task at once, and returns whether all are gone; to be called again
+    /// until they are.
+    pub fn stop(&mut self) -> bool {
+        self.slots.retain(|slot| slot.worker.status() != WorkerStatus::Stopped);
+        for slot in &self.slots {
+            if !slot.is_ready || slot.task.is_some() {
                 slot.worker.terminate();
+            } else if slot.mailbox.state() == IDLE {
+                slot.send(END);
             }
         }
-    }
-
-    /// Whether every worker has ended.
-    pub fn is_stopped(&self) -> bool {
-        self.slots.iter().all(|slot| slot.worker.status() == WorkerStatus::Stopped)
+        self.slots.is_empty()
     }
 
     fn find(&self, number: i32) -> Option<&Slot> {

@@ -14,6 +14,7 @@ use std::collections::{HashMap, HashSet};
 use pgmig_core::ddl::{self, DdlOptions, Item, ItemKind, TargetDatabase};
 use pgmig_core::model::{Catalog, Class};
 use pgmig_core::name::QualifiedName;
+use pgmig_core::options::Options;
 use pgmig_core::plan::build::{self, Input, Plan};
 use pgmig_core::plan::existing::{self, Existing, Sides};
 use pgmig_core::plan::graph;
@@ -46,7 +47,7 @@ pub(super) struct Survey {
 pub(super) fn survey(run: &Run) -> Result<Survey> {
     let mut selection = Selection::new(&run.options)?;
     let session = run.login.open()?;
-    let source = source::read(&session, &mut selection)?;
+    let source = source::read(&session, &mut selection, &run.options)?;
     transaction::run(|| {
         source::check_not_same(&source, &run.login.settings.application_name)?;
         run.state.set_source(
@@ -59,11 +60,29 @@ pub(super) fn survey(run: &Run) -> Result<Survey> {
         )?;
         run.state.set_phase(run.id, "plan", false)
     })?;
+    // Reading the target's catalog would wait for the locks of another run on these tables.
+    if run.request.kind == RunKind::Migrate {
+        let tables = target_names(&source.catalog, &selection, &run.options);
+        transaction::run(|| run.state.check_overlap(run.id, tables.iter()))?;
+    }
     let target = target::read(run)?;
     check_encodings(&source.catalog, &target.catalog)?;
     let plan = make_plan(run, &session, &source, &target, &selection)?;
     record(run, &plan)?;
     Ok(Survey { tasks: plan.plan.tasks, snapshot: source.snapshot.id, _session: session })
+}
+
+/// What the chosen tables are called on the target.
+fn target_names(catalog: &Catalog, selection: &Selection, options: &Options) -> Vec<QualifiedName> {
+    catalog
+        .tables
+        .iter()
+        .filter(|table| selection.selects_table(&table.schema, &table.name))
+        .map(|table| {
+            let schema = options.target_schema.as_ref().unwrap_or(&table.schema);
+            QualifiedName::new(schema, &table.name)
+        })
+        .collect()
 }
 
 /// A plan with what has to be recorded before it runs.
@@ -111,6 +130,7 @@ fn make_plan(
         return Ok(CompletePlan { plan, existing: Existing::default() });
     }
     check_extensions(&items, &is_kept, target)?;
+    check_conditions(session, source, selection)?;
     let target_items =
         order::sort(ddl::render(&target.catalog, &ddl_options), &target.catalog.depends);
     let sides = Sides {
@@ -119,10 +139,11 @@ fn make_plan(
         is_kept: &is_kept,
         target: &target.catalog,
         target_items: &target_items,
-        unchanged: &target.unchanged,
+        is_replaceable: &|table| target.is_replaceable(table),
+        owed: &target.owed,
     };
     let loaded: Vec<u32> = known.with_data().into_iter().collect();
-    let existing = existing::compare(&sides, &loaded, options)?;
+    let existing = transaction::run(|| existing::compare(&sides, &loaded, options))?;
     let data = known.describe(session)?;
     let input = Input {
         wanted,
@@ -184,6 +205,29 @@ fn sequences(
         .collect()
 }
 
+/// Has the source read the user's conditions, so that a wrong one stops the run now.
+fn check_conditions(
+    session: &Actor<Connection>,
+    source: &SourceReading,
+    selection: &Selection,
+) -> Result<()> {
+    for table in source.names.values() {
+        let Some(condition) = selection.condition(table) else {
+            continue;
+        };
+        let sql = format!("select from only {} where ({condition}\n) limit 0", table.quoted());
+        let read = session.call(move |connection| connection.query(&sql).map(drop));
+        read.map_err(|error| match error {
+            Error::Remote(mut remote) => {
+                remote.context = format!("option \"where\", table \"{table}\"");
+                Error::Remote(remote)
+            }
+            other => other,
+        })?;
+    }
+    Ok(())
+}
+
 /// Names every extension that the target cannot create.
 fn check_extensions(items: &[Item], is_kept: &[bool], target: &TargetReading) -> Result<()> {
     let missing: Vec<_> = items
@@ -230,7 +274,9 @@ fn record(run: &Run, complete: &CompletePlan) -> Result<()> {
     let (state, id, plan) = (run.state, run.id, &complete.plan);
     transaction::run(|| {
         state.insert_tables(id, &plan.tables, run.request.kind)?;
-        state.insert_dropped(id, build::drops_to_record(&complete.existing))?;
+        if run.request.kind == RunKind::Migrate {
+            state.insert_dropped(id, &complete.existing.drops)?;
+        }
         for Note { object, message } in &plan.notes {
             let event = Event::new(Severity::Warning, Some(object.clone()), message.as_str());
             state.insert_event(id, &event)?;

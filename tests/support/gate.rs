@@ -9,12 +9,13 @@ use postgres::Client;
 use crate::pair::Databases;
 use crate::poll::eventually;
 
-/// Makes the tables of the source; the rows before the gate fill several of the reader's buffers.
+/// Makes the tables of the source. The rows before the gate fill several of the reader's buffers; an
+/// unlogged table is never copied by the same task as others.
 const SCHEMA: &str = "
     create table public.gated (id int primary key, filler text not null);
     insert into public.gated
     select i, repeat(md5(i::text), 64) from generate_series(1, 2000) i;
-    create table public.small (id int primary key);
+    create unlogged table public.small (id int primary key);
     insert into public.small select generate_series(1, 100);
     analyze";
 

@@ -1,5 +1,7 @@
 //! One object as statements, with what is needed to put it in order.
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::ObjectId;
 use crate::name::quote_ident;
 
@@ -18,7 +20,8 @@ pub enum Section {
 }
 
 /// The kinds of item, in the order in which items that do not depend on each other come out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ItemKind {
     Schema,
     Extension,

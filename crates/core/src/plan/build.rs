@@ -14,7 +14,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use super::Note;
 use super::configuration;
 use super::data_table::{DataTable, GROUP_BYTES, GROUP_RELATIONS, Part};
-use super::existing::{self, Existing};
+use super::existing::Existing;
 use super::large_objects::{self, LargeObjects};
 use super::task::{
     CheckTable, LockMode, QualifiedNamePair, RunTable, Statement, StatementMode, Task, TaskKind,
@@ -72,6 +72,7 @@ pub fn build(input: &Input<'_>) -> Plan {
     builder.add_keys(schema);
     builder.add_logging();
     builder.add_foreign_keys();
+    builder.add_restored(schema);
     large_objects::add_copies(&mut builder.plan, input.large_objects, schema);
     builder.add_checks(schema);
     builder.add_analyze();
@@ -79,6 +80,7 @@ pub fn build(input: &Input<'_>) -> Plan {
     builder.add_sequences(barrier);
     let (plan, extensions) = (&mut builder.plan, &input.wanted.extensions);
     configuration::add(plan, extensions, input.items, input.is_kept, input.options, barrier);
+    let barrier = builder.add_amendments(barrier);
     builder.add_rest(barrier);
     builder.plan
 }
@@ -101,6 +103,7 @@ struct Builder<'a> {
     stages: Vec<Stage>,
     /// The task that makes each item.
     task_of: Vec<Option<i32>>,
+    /// The run's tables, partitioned ones included.
     tables_by_oid: HashMap<u32, &'a Table>,
     parts_by_oid: HashMap<u32, &'a Part>,
     children: HashMap<u32, Vec<u32>>,
@@ -111,7 +114,6 @@ struct Builder<'a> {
     /// The group that each small table is in.
     group_of: HashMap<u32, usize>,
     groups: Vec<Vec<usize>>,
-    restored_keys: Vec<i32>,
     /// The task after which a table that was loaded unlogged is logged again.
     logged_after: HashMap<u32, i32>,
 }
@@ -124,12 +126,20 @@ impl<'a> Builder<'a> {
                 children.entry(*parent).or_default().push(table.oid);
             }
         }
+        let kept: HashSet<u32> = input
+            .items
+            .iter()
+            .zip(input.is_kept)
+            .filter(|(item, is_kept)| **is_kept && item.kind == ItemKind::Table)
+            .map(|(item, _)| item.id.oid)
+            .collect();
+        let tables = input.wanted.tables.iter().filter(|table| kept.contains(&table.oid));
         let mut builder = Builder {
             input,
             plan: Plan::default(),
             stages: Vec::new(),
             task_of: vec![None; input.items.len()],
-            tables_by_oid: input.wanted.tables.iter().map(|table| (table.oid, table)).collect(),
+            tables_by_oid: tables.map(|table| (table.oid, table)).collect(),
             parts_by_oid: input
                 .tables
                 .iter()
@@ -141,7 +151,6 @@ impl<'a> Builder<'a> {
             keys_of: HashMap::new(),
             group_of: HashMap::new(),
             groups: Vec::new(),
-            restored_keys: Vec::new(),
             logged_after: HashMap::new(),
         };
         builder.stages = builder.find_stages();
@@ -183,7 +192,7 @@ impl<'a> Builder<'a> {
     /// Whether the run makes the item: it is wanted and not on the target already.
     fn is_made(&self, position: usize) -> bool {
         self.input.is_kept[position]
-            && !self.input.existing.present.contains(&position)
+            && !self.input.existing.present.contains_key(&position)
             && !self.input.options.data_only
     }
 
@@ -232,7 +241,7 @@ impl<'a> Builder<'a> {
             .existing
             .drops
             .iter()
-            .map(|drop| Statement::new(&drop.object, &drop.sql))
+            .filter_map(|drop| Some(Statement::new(&drop.object, drop.sql.as_deref()?)))
             .collect();
         // Other tables are emptied by the very task that fills them, so that rows are frozen.
         for table in self.input.tables {
@@ -296,7 +305,7 @@ impl<'a> Builder<'a> {
 
     /// The statements of an item, without those that name roles the target does not have.
     fn statements_of(&mut self, item: &Item) -> Vec<Statement> {
-        let attributes = self.attributes_of(item);
+        let attributes = self.attributes_of(item, &item.attributes);
         let mode =
             if item.has_secret { StatementMode::Secret(item.id) } else { StatementMode::Plain };
         let create = item.create.iter();
@@ -306,9 +315,9 @@ impl<'a> Builder<'a> {
             .collect()
     }
 
-    fn attributes_of(&mut self, item: &Item) -> Vec<String> {
+    fn attributes_of(&mut self, item: &Item, attributes: &[Attribute]) -> Vec<String> {
         let mut kept = Vec::new();
-        for Attribute { sql, roles } in &item.attributes {
+        for Attribute { sql, roles } in attributes {
             let missing: Vec<_> =
                 roles.iter().filter(|role| !self.input.roles.contains(*role)).collect();
             match missing.first() {
@@ -506,7 +515,6 @@ impl<'a> Builder<'a> {
         for chunk in parents.chunks(STATEMENTS_PER_TASK) {
             self.add_key_batch(chunk, after);
         }
-        self.add_restored(after);
         self.add_attachments();
     }
 
@@ -518,7 +526,7 @@ impl<'a> Builder<'a> {
     /// constraint on top of it afterwards, which locks everybody out but takes no time.
     fn add_large_key(&mut self, position: usize, item: &Item, oid: u32, after: Option<i32>) {
         let needed = self.needs_of(item, &[oid], after);
-        let attributes = self.attributes_of(item);
+        let attributes = self.attributes_of(item, &item.attributes);
         let statements = |sqls: &[String]| -> Vec<Statement> {
             sqls.iter().map(|sql| Statement::new(&item.object, sql)).collect()
         };
@@ -607,31 +615,6 @@ impl<'a> Builder<'a> {
         }
         for oid in oids {
             self.keys_of.entry(oid).or_default().push(id);
-        }
-    }
-
-    /// What the target's tables had and the source's do not: built again as it was.
-    fn add_restored(&mut self, after: Option<i32>) {
-        let by_target: HashMap<u32, u32> =
-            self.input.existing.tables.iter().map(|(source, target)| (*target, *source)).collect();
-        let input = self.input;
-        for item in &input.existing.restored {
-            let oid = item.table_oid.and_then(|oid| by_target.get(&oid).copied());
-            let mut needed: BTreeSet<i32> = after.into_iter().collect();
-            needed.extend(self.restored_keys.last());
-            if let Some(oid) = oid {
-                needed.extend(self.copies_of.get(&oid).into_iter().flatten());
-                needed.extend(self.keys_of.get(&oid).into_iter().flatten());
-            }
-            let statements = self.statements_of(item);
-            let work = Work::Statements { statements };
-            let kind =
-                if item.kind == ItemKind::Index { TaskKind::Index } else { TaskKind::Constraint };
-            let id = self.push(kind, item.object.clone(), work, needed);
-            if let Some(oid) = oid {
-                self.describe_table_task(oid, LockMode::AccessExclusive);
-            }
-            self.restored_keys.push(id);
         }
     }
 
@@ -774,7 +757,7 @@ impl<'a> Builder<'a> {
                 bytes += table.bytes;
             }
             oids.extend(ends);
-            let attributes = self.attributes_of(item);
+            let attributes = self.attributes_of(item, &item.attributes);
             let mode = self.foreign_key_mode(item);
             for sql in &item.create {
                 statements.push(Statement { mode, ..Statement::new(&item.object, sql) });
@@ -848,6 +831,56 @@ impl<'a> Builder<'a> {
             }
         }
         None
+    }
+
+    // ---- what the target has of its own ----------------------------------------------------
+
+    /// What the target's tables had and the source's do not: built again as it was, one after another.
+    /// Only indexes can be built before all the rows and keys of the run are there.
+    fn add_restored(&mut self, after: Option<i32>) {
+        let input = self.input;
+        let by_target: HashMap<u32, u32> =
+            input.existing.tables.iter().map(|(source, target)| (*target, *source)).collect();
+        let mut needed: BTreeSet<i32> = after.into_iter().collect();
+        for restored in &input.existing.restored {
+            let oid = by_target.get(&restored.table_oid).copied();
+            let kind = match (restored.kind, oid) {
+                (ItemKind::Index, Some(oid)) => {
+                    needed.extend(self.copies_of.get(&oid).into_iter().flatten());
+                    needed.extend(self.keys_of.get(&oid).into_iter().flatten());
+                    TaskKind::Index
+                }
+                _ => {
+                    needed.extend(1..self.next_id());
+                    TaskKind::Constraint
+                }
+            };
+            let statements = restored.statements.iter();
+            let statements = statements.map(|sql| Statement::new(&restored.object, sql)).collect();
+            let work = Work::Statements { statements };
+            let id = self.push(kind, restored.object.clone(), work, std::mem::take(&mut needed));
+            needed.insert(id);
+            if let Some(oid) = oid {
+                self.describe_table_task(oid, LockMode::AccessExclusive);
+                self.keys_of.entry(oid).or_default().push(id);
+            }
+        }
+    }
+
+    /// Owners, privileges, comments and the like that what is on the target already does not have.
+    fn add_amendments(&mut self, barrier: Option<i32>) -> Option<i32> {
+        let input = self.input;
+        if input.options.data_only {
+            return barrier;
+        }
+        let mut statements = Vec::new();
+        for (position, item) in input.items.iter().enumerate() {
+            if let Some(missing) = input.existing.present.get(&position) {
+                let missing = self.attributes_of(item, missing);
+                statements.extend(missing.iter().map(|sql| Statement::new(&item.object, sql)));
+            }
+        }
+        self.add_statements(statements, TaskKind::Ddl, "attributes of existing objects", barrier)
     }
 
     // ---- after that ------------------------------------------------------------------------
@@ -1085,9 +1118,4 @@ pub(super) fn new_check_task(
 /// Whether the table's rows would be emptied by crash recovery.
 pub fn is_unlogged(table: &Table) -> bool {
     table.persistence == Persistence::Unlogged
-}
-
-/// Drops as rows for the durable record, with the statements that bring each back.
-pub fn drops_to_record(existing: &Existing) -> impl Iterator<Item = &existing::Drop> {
-    existing.drops.iter().filter(|drop| !drop.definition.is_empty())
 }

@@ -27,6 +27,14 @@ pub fn select_items(
     if selection.chooses_tables() {
         add_needed(items, &mut is_kept);
     }
+    let partitions: HashSet<u32> =
+        catalog.tables.iter().filter(|table| table.is_partition).map(|table| table.oid).collect();
+    // A partition can be made without the table that it is to be attached to.
+    let is_whole_alone = |item: &Item, needed: &Item| {
+        item.kind == ItemKind::Table
+            && needed.kind == ItemKind::Table
+            && partitions.contains(&item.id.oid)
+    };
     for position in 0..items.len() {
         let item = &items[position];
         if !is_kept[position] {
@@ -40,15 +48,18 @@ pub fn select_items(
             });
             continue;
         }
-        let missing = item
-            .depends_on
-            .iter()
-            .find(|needed| !is_kept[**needed] && !is_assumed(&items[**needed], selection));
-        if let Some(missing) = missing {
+        let missing = item.depends_on.iter().map(|needed| (*needed, &items[*needed])).find(
+            |(position, needed)| {
+                !is_kept[*position]
+                    && !is_assumed(needed, selection)
+                    && !is_whole_alone(item, needed)
+            },
+        );
+        if let Some((_, missing)) = missing {
             is_kept[position] = false;
             notes.push(Note {
                 object: item.object.clone(),
-                message: format!("left out, since {} is left out", items[*missing].object),
+                message: format!("left out, since {} is left out", missing.object),
             });
         }
     }
