@@ -191,10 +191,7 @@ impl Dispatcher<'_> {
 
 /// Whether a task reads from the source.
 fn needs_source(task: &Task) -> bool {
-    matches!(
-        task.kind,
-        TaskKind::Copy | TaskKind::LargeObject | TaskKind::Sequence | TaskKind::Check
-    )
+    task.work.reads_source()
 }
 
 /// What people call the part of the run that a kind of task belongs to.

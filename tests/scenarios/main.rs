@@ -4,6 +4,7 @@ mod bad_input;
 mod existing;
 mod harness;
 mod lifecycle;
+mod objects;
 mod ranges;
 mod refresh;
 mod types;

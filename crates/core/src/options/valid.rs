@@ -249,6 +249,12 @@ pub const VALID: &[OptionSpec] = &[
         meaning: "create missing roles first",
     },
     OptionSpec {
+        name: "database_properties",
+        kind: Kind::Flag,
+        default: "false",
+        meaning: "copy settings, comment and privileges of the database itself",
+    },
+    OptionSpec {
         name: "foreign_keys",
         kind: Kind::Choice(&["validate", "trust", "not_valid", "skip"]),
         default: "\"validate\"",
