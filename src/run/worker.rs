@@ -63,12 +63,12 @@ fn start(mailbox: &Mailbox) -> Result<TaskContext> {
     let request =
         request.map_err(|error| Error::Internal(format!("the request cannot be read: {error}")))?;
     let options = settings::parse_options(&request.options)?;
+    transaction::run(|| settings::apply(&options))?;
     let (state, role, encoding) = transaction::run(|| {
         process::set_application_name(&format!(
             "pgmig run {} worker {}",
             request.run, request.worker
         ));
-        settings::apply(&options)?;
         Ok((State::open()?, settings::current_role()?, settings::database_encoding()?))
     })?;
     let login = SourceLogin {
