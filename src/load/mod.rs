@@ -2,6 +2,8 @@
 //!
 //! The rows of a task, and the record that they were copied, are one transaction.
 
+pub mod configuration;
+pub mod large_objects;
 pub mod stream;
 
 use pgmig_core::digest::StreamDigest;
@@ -232,31 +234,34 @@ pub fn set_sequences(
     let state = context.state;
     let run = context.request.run;
     transaction::run(|| {
-        for chunk in sequences.chunks(SEQUENCES_PER_QUERY) {
-            let query = chunk
-                .iter()
-                .map(|pair| format!("select last_value, is_called from {}", pair.source.quoted()))
-                .collect::<Vec<_>>()
-                .join("\nunion all\n");
-            let rows = context.source.get()?.call(move |connection| connection.query(&query))?;
-            if rows.len() != chunk.len() {
-                return Err(Error::Protocol("not one row per sequence".to_owned()));
-            }
-            for (pair, row) in chunk.iter().zip(rows) {
-                let [Some(last_value), Some(is_called)] = row.as_slice() else {
-                    return Err(Error::Protocol(format!(
-                        "sequence \"{}\" has no value",
-                        pair.source
-                    )));
-                };
-                spi::execute(&format!(
-                    "select pg_catalog.setval({}, {}, {})",
-                    quote_literal(&pair.target.quoted()),
-                    quote_literal(last_value),
-                    quote_literal(is_called)
-                ));
-            }
-        }
+        apply_sequences(context, sequences)?;
         state.mark_done(run, task, &[])
     })
+}
+
+/// The same within the transaction at hand.
+fn apply_sequences(context: &mut TaskContext, sequences: &[QualifiedNamePair]) -> Result<()> {
+    for chunk in sequences.chunks(SEQUENCES_PER_QUERY) {
+        let query = chunk
+            .iter()
+            .map(|pair| format!("select last_value, is_called from {}", pair.source.quoted()))
+            .collect::<Vec<_>>()
+            .join("\nunion all\n");
+        let rows = context.source.get()?.call(move |connection| connection.query(&query))?;
+        if rows.len() != chunk.len() {
+            return Err(Error::Protocol("not one row per sequence".to_owned()));
+        }
+        for (pair, row) in chunk.iter().zip(rows) {
+            let [Some(last_value), Some(is_called)] = row.as_slice() else {
+                return Err(Error::Protocol(format!("sequence \"{}\" has no value", pair.source)));
+            };
+            spi::execute(&format!(
+                "select pg_catalog.setval({}, {}, {})",
+                quote_literal(&pair.target.quoted()),
+                quote_literal(last_value),
+                quote_literal(is_called)
+            ));
+        }
+    }
+    Ok(())
 }

@@ -96,8 +96,8 @@ fn drain(chunks: &Receiver<Chunk>) -> Result<()> {
     }
 }
 
-/// Takes the next chunk, with interrupts enabled while it waits.
-fn receive(chunks: &Receiver<Chunk>) -> Result<Chunk> {
+/// Takes the next chunk, with interrupts enabled while it waits; `Error::Lost` when none can come.
+pub fn receive<T>(chunks: &Receiver<T>) -> Result<T> {
     loop {
         match chunks.recv_timeout(POLL) {
             Ok(chunk) => return Ok(chunk),

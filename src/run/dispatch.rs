@@ -1,5 +1,6 @@
 //! Handing out tasks: every worker that is free gets the most urgent task that conflicts with none.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use pgmig_core::options::OnError;
@@ -16,6 +17,11 @@ use crate::pg::{latch, transaction};
 /// Longest sleep: what a worker reports sets the latch, and so does its end.
 const POLL: Duration = Duration::from_millis(250);
 
+/// What people call the parts of a run. They overlap; the one furthest to the front here tells most
+/// about how far the run is.
+const PHASES: [&str; 7] =
+    ["copy", "indexes", "foreign keys", "materialized views", "validation", "analyze", "schema"];
+
 /// Runs every task of the plan, up to the first failure unless the run is to go on; returns the error
 /// to fail the run with when tasks failed.
 pub(super) fn dispatch(run: &Run, pool: &mut Pool, mut survey: Survey) -> Result<Option<Error>> {
@@ -28,7 +34,8 @@ pub(super) fn dispatch(run: &Run, pool: &mut Pool, mut survey: Survey) -> Result
         source_tasks,
         survey: Some(survey),
         failed: Vec::new(),
-        phase: "copy".to_owned(),
+        running: BTreeSet::new(),
+        phase: "",
     };
     dispatcher.work(pool)?;
     Ok(dispatcher.failure())
@@ -43,7 +50,8 @@ struct Dispatcher<'a> {
     /// Holds the snapshot for as long as it is needed.
     survey: Option<Survey>,
     failed: Vec<(i32, Error)>,
-    phase: String,
+    running: BTreeSet<i32>,
+    phase: &'static str,
 }
 
 impl Dispatcher<'_> {
@@ -59,12 +67,13 @@ impl Dispatcher<'_> {
                 return Err(self.no_workers_left());
             }
             self.hand_out(pool)?;
+            self.note_phase()?;
+            if self.graph.is_finished() {
+                break;
+            }
             if self.source_tasks == 0 {
                 pool.release_source();
                 self.survey = None;
-            }
-            if self.graph.is_finished() {
-                break;
             }
             if pool.busy_count() == 0 && pool.idle().is_some() {
                 return Err(Error::Internal("tasks are left that wait for each other".to_owned()));
@@ -82,18 +91,23 @@ impl Dispatcher<'_> {
             };
             let pid = pool.pid(worker);
             let (run, state) = (self.run.id, self.run.state);
-            let phase = self.task(id).map(|task| phase_name(task.kind)).unwrap_or_default();
-            let is_new_phase = phase != self.phase;
-            transaction::run(|| {
-                if is_new_phase {
-                    state.set_phase(run, phase, true)?;
-                }
-                state.begin_task(run, id, worker, pid)
-            })?;
-            self.phase = phase.to_owned();
+            transaction::run(|| state.begin_task(run, id, worker, pid))?;
+            self.running.insert(id);
             pool.assign(worker, id);
         }
         Ok(())
+    }
+
+    /// Records the phase if it is another one: of the tasks under way, that of the foremost.
+    fn note_phase(&mut self) -> Result<()> {
+        let phases = self.running.iter().filter_map(|id| self.task(*id));
+        let phases = phases.map(|task| phase_name(task.kind));
+        let foremost = phases.min_by_key(|name| PHASES.iter().position(|phase| phase == name));
+        let Some(phase) = foremost.filter(|phase| *phase != self.phase) else {
+            return Ok(());
+        };
+        self.phase = phase;
+        transaction::run(|| self.run.state.set_phase(self.run.id, phase, true))
     }
 
     /// Takes a worker's report.
@@ -123,6 +137,7 @@ impl Dispatcher<'_> {
     /// Records the end of a task; a failure ends the run, or takes along what depends on the task.
     fn finish(&mut self, id: i32, error: Option<Error>) -> Result<()> {
         let (run, state) = (self.run.id, self.run.state);
+        self.running.remove(&id);
         self.source_tasks -= usize::from(self.task(id).is_some_and(needs_source));
         let Some(error) = error else {
             self.graph.finish(id, Outcome::Done)?;
@@ -191,13 +206,10 @@ impl Dispatcher<'_> {
 
 /// Whether a task reads from the source.
 fn needs_source(task: &Task) -> bool {
-    matches!(
-        task.kind,
-        TaskKind::Copy | TaskKind::LargeObject | TaskKind::Sequence | TaskKind::Check
-    )
+    task.work.reads_source()
 }
 
-/// What people call the part of the run that a kind of task belongs to.
+/// The one of `PHASES` that a kind of task belongs to.
 fn phase_name(kind: TaskKind) -> &'static str {
     match kind {
         TaskKind::Ddl => "schema",

@@ -230,8 +230,12 @@ pub fn wait(run: RunId, timeout: Option<Duration>, progress: Duration) -> Result
     Ok(status)
 }
 
+/// Where the run stands. One that ends between the look at its row and the look at its process seems
+/// interrupted for a moment: only a second look, begun when the process was gone, can tell.
 fn find(state: &State, run: RunId) -> Result<RunStatus> {
-    state.read_status(run)?.ok_or_else(|| no_such_run(run))
+    let look = || state.read_status(run)?.ok_or_else(|| no_such_run(run));
+    let status = look()?;
+    if status.state == "interrupted" { look() } else { Ok(status) }
 }
 
 /// There is no such run, or it belongs to somebody else.
@@ -269,7 +273,7 @@ fn check_blocked(run: RunId) -> Result<()> {
     match blocked.into_iter().next() {
         None => Ok(()),
         Some(worker) => Err(Error::Preflight {
-            message: format!("run {run} waits for a lock that this transaction holds"),
+            message: format!("run {run} waits for a lock that the calling transaction holds"),
             detail: Some(format!("Waiting: {worker}.")),
             hint: Some(
                 "Commit first, or call pgmig outside the transaction that changed the tables."

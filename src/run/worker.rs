@@ -128,6 +128,17 @@ impl TaskContext {
             Work::Copy { loads } => load::copy(self, task, &loads),
             Work::Sequences { sequences } => load::set_sequences(self, task, &sequences),
             Work::Check { tables } => check::compare(self, task, &tables),
+            Work::Configuration { loads, sequences } => {
+                load::configuration::copy(self, task, &loads, &sequences)
+            }
+            Work::RemoveLargeObjects { oids } => load::large_objects::remove(self, task, &oids),
+            Work::LargeObjects { table_id, first, last } => {
+                let range = load::large_objects::Range { table_id, first, last };
+                load::large_objects::copy(self, task, range)
+            }
+            Work::CheckLargeObjects { table_id } => {
+                check::large_objects::compare(self, task, table_id)
+            }
         }
     }
 }

@@ -1,12 +1,18 @@
 //! pgmig's black-box tests: one program, so that they share a pair of clusters; one file per scenario.
 
 mod bad_input;
+mod callers;
+mod clients;
+mod cron;
 mod encodings;
 mod existing;
 mod harness;
 mod lifecycle;
 mod memory;
+mod objects;
+mod progress;
 mod ranges;
 mod refresh;
+mod resources;
 mod types;
 mod validation;

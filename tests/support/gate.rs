@@ -56,3 +56,11 @@ impl Gate {
         Ok(self.holder.batch_execute("select pg_catalog.pg_advisory_unlock(42)")?)
     }
 }
+
+/// Starts a run with the options `GATED` that nobody waits for, and returns its number.
+pub fn start_gated(databases: &Databases<'_>) -> Result<i64> {
+    let row = databases
+        .target()?
+        .query_one("select pgmig.start($1, $2::text::jsonb)", &[&databases.source_dsn(), &GATED])?;
+    Ok(row.get(0))
+}

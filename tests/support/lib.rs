@@ -5,9 +5,11 @@
 //! tells what differs between two databases without any help of pgmig's. Nothing here links the
 //! extension: it is met as a user meets it, through SQL.
 
+pub mod aftermath;
 pub mod cluster;
 pub mod compare;
 pub mod data;
+pub mod failure;
 pub mod gate;
 pub mod installation;
 pub mod lines;
@@ -17,8 +19,9 @@ mod process;
 mod watchdog;
 
 pub use cluster::{Cluster, ClusterOptions, StopMode};
-pub use gate::{GATED, Gate};
+pub use failure::expect_error;
+pub use gate::{GATED, Gate, start_gated};
 pub use installation::Installation;
-pub use pair::{Databases, Pair};
+pub use pair::{Databases, Pair, guarded_source};
 pub use poll::eventually;
 pub use process::run;

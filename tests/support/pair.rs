@@ -7,7 +7,7 @@ use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use postgres::Client;
 use postgres::error::DbError;
 
-use crate::cluster::{Cluster, ClusterOptions};
+use crate::cluster::{Cluster, ClusterOptions, SUPERUSER};
 use crate::compare::{compare_data, compare_schema};
 use crate::installation::Installation;
 use crate::lines::expect_same_lines;
@@ -58,6 +58,25 @@ impl Pair {
         self.target.create_database(name)?;
         Ok(Databases { pair: self, name: name.to_owned() })
     }
+}
+
+/// A source that asks for passwords over TCP, with a new database that role `reader` (password
+/// `geheim`) can read; the cluster is shared by the tests of this process.
+pub fn guarded_source(database: &str) -> Result<&'static Cluster> {
+    static SHARED: LazyLock<Result<Cluster>> = LazyLock::new(|| {
+        let source = ClusterOptions::new(Installation::of_extension()?, "guarded")
+            .tcp_auth("scram-sha-256")
+            .start()?;
+        source.execute(
+            SUPERUSER,
+            "create role reader login password 'geheim'; grant pg_read_all_data to reader",
+        )?;
+        Ok(source)
+    });
+    let source =
+        SHARED.as_ref().map_err(|error| anyhow!("could not start the source: {error:#}"))?;
+    source.create_database(database)?;
+    Ok(source)
 }
 
 /// The databases of one test, under the same name on both sides, dropped with this value.

@@ -1,0 +1,67 @@
+//! What is left of a run on both sides when it has ended: it should be nothing.
+
+use anyhow::{Result, ensure};
+use postgres::Client;
+
+use crate::pair::Databases;
+use crate::poll::eventually;
+
+/// Process ids of the run's processes of one kind on the target.
+pub fn processes(client: &mut Client, kind: &str) -> Result<Vec<i32>> {
+    let rows = client.query(
+        "select a.pid from pg_catalog.pg_stat_activity a
+         where a.datname = current_database() and a.backend_type = $1
+         order by a.pid",
+        &[&kind],
+    )?;
+    Ok(rows.iter().map(|row| row.get(0)).collect())
+}
+
+/// State and error of the last run.
+fn run_state(client: &mut Client) -> Result<(String, Option<String>)> {
+    let row = client.query_one(
+        "select r.state, r.error from pgmig.runs r order by r.run_id desc limit 1",
+        &[],
+    )?;
+    Ok((row.get(0), row.get(1)))
+}
+
+/// Waits until neither workers nor locks are left on the target, nor sessions on the source.
+pub fn expect_nothing_left(databases: &Databases<'_>) -> Result<()> {
+    let mut target = databases.target()?;
+    eventually("no process of the run is left on the target", || {
+        Ok(processes(&mut target, "pgmig worker")?.is_empty()
+            && processes(&mut target, "pgmig coordinator")?.is_empty())
+    })?;
+    let locks: i64 = target
+        .query_one(
+            "select count(*)
+             from pg_catalog.pg_locks l
+             join pg_catalog.pg_database d on d.oid = l.database
+             left join pg_catalog.pg_stat_activity a on a.pid = l.pid
+             where d.datname = current_database()
+               and l.pid <> pg_backend_pid()
+               and a.backend_type is distinct from 'autovacuum worker'",
+            &[],
+        )?
+        .get(0);
+    ensure!(locks == 0, "{locks} locks are left on the target");
+    let mut source = databases.source()?;
+    eventually("no session of the run is left on the source", || {
+        let row = source.query_one(
+            "select count(*) from pg_catalog.pg_stat_activity a
+             where a.datname = current_database() and a.application_name like 'pgmig run %'",
+            &[],
+        )?;
+        Ok(row.get::<_, i64>(0) == 0)
+    })
+}
+
+/// Waits for the last run's end and checks state and reason.
+pub fn expect_end(databases: &Databases<'_>, state: &str, reason: &str) -> Result<()> {
+    expect_nothing_left(databases)?;
+    let ended = run_state(&mut databases.target()?)?;
+    let message = ended.1.unwrap_or_default();
+    ensure!(ended.0 == state && message.contains(reason), "{} \"{message}\"", ended.0);
+    Ok(())
+}
