@@ -91,15 +91,24 @@ fn a_worker_stays_small_while_millions_of_rows_pass() -> Result<()> {
 }
 
 #[test]
-fn a_worker_stays_small_while_it_hashes_rows_outside_the_heap() -> Result<()> {
+fn a_worker_stays_small_with_long_rows_which_are_cut_by_all_their_bytes() -> Result<()> {
     let databases = Pair::shared()?.databases("memory_toast")?;
-    // A small heap with 400 MB beside it, which ranges have to be cut by.
+    // A small heap with 400 MB beside it.
     databases.execute_on_source(
         "create table heavy (id int primary key, v bytea);
          alter table heavy alter v set storage external;
-         insert into heavy select g, decode(repeat(md5(g::text), 12500), 'hex') from generate_series(1, 2000) g",
+         insert into heavy
+         select g, decode(repeat(md5(g::text), 12500), 'hex') from generate_series(1, 2000) g;
+         analyze heavy",
     )?;
-    expect_bounded(&databases, r#"{"jobs": 1, "validation": "checksum"}"#)
+    expect_bounded(&databases, r#"{"jobs": 1, "validation": "checksum"}"#)?;
+    let cut = r#"{"jobs": 1, "validation": "checksum", "partition_threshold": 1000}"#;
+    expect_bounded(&databases, cut)?;
+    let ranges = "select min(ranges) || ' ' || max(ranges) from pgmig.tables";
+    let ranges = databases.target_value(ranges)?;
+    // By its rows or its heap alone, it would be cut in two.
+    ensure!(ranges.starts_with("1 ") && ranges.len() == 3 && ranges > "1 5".to_owned(), "{ranges}");
+    Ok(())
 }
 
 #[test]
