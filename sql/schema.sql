@@ -47,7 +47,7 @@ create table run_table (
     reason text,
     rows_expected bigint not null,
     bytes_expected bigint not null,
-    -- the change counter when the run began; with it the run's end can tell foreign writes
+    -- the change counters when the run began; with them the run's end can tell foreign writes
     inserts_before bigint,
     changes_before bigint,
     primary key (run_id, table_id)
@@ -126,14 +126,17 @@ create table event (
 );
 create index event_run on event (run_id);
 
--- Definitions of what a run drops from tables that it did not create, to build it again.
+-- What runs drop from tables that they did not create, until it has been built again. Rows of a run
+-- that did not live to do so are taken over by the next run that writes the table.
 create table dropped (
     run_id bigint not null,
     position int not null,
+    kind text not null,
     object text not null,
     table_schema name not null,
     table_name name not null,
-    definition text not null,
+    -- the statements that bring it back
+    definition text[] not null,
     primary key (run_id, position)
 );
 
@@ -143,9 +146,12 @@ create table loaded (
     run_id bigint not null,
     table_schema name not null,
     table_name name not null,
+    -- those of the whole partitioned table where rows find their partitions by themselves
     rows bigint not null,
     file_node oid not null,
-    inserts bigint not null,
+    -- rows inserted so far; null when an attempt failed, so that only counting the rows can tell
+    inserts bigint,
+    -- rows updated and deleted so far
     changes bigint not null,
     -- when the counters were last reset, by hand or by crash recovery
     statistics_reset text not null,

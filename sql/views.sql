@@ -15,6 +15,29 @@ select pg_catalog.format('%s %s', pg_catalog.pg_stat_get_db_stat_reset_time(d.oi
 from pg_catalog.pg_database d
 where d.datname = pg_catalog.current_database();
 
+-- How often rows of a table, or of a partitioned table's partitions, were inserted and changed; not for
+-- users.
+create view part_counters as
+select
+    c.oid as table_oid,
+    p.oid as part_oid,
+    n.nspname as part_schema,
+    p.relname as part_name,
+    pg_catalog.pg_stat_get_tuples_inserted(p.oid) as inserts,
+    pg_catalog.pg_stat_get_tuples_updated(p.oid) + pg_catalog.pg_stat_get_tuples_deleted(p.oid)
+        as changes
+from pg_catalog.pg_class c
+cross join lateral (
+    select c.oid as part_oid
+    union
+    select t.relid::oid
+    from pg_catalog.pg_partition_tree(c.oid) t
+) i
+join pg_catalog.pg_class p on p.oid = i.part_oid
+join pg_catalog.pg_namespace n on n.oid = p.relnamespace
+where c.relkind in ('r', 'p')
+  and p.relkind = 'r';
+
 create view runs with (security_barrier) as
 select
     r.run_id,

@@ -169,17 +169,26 @@ impl Run {
         let mut pool = self.start_workers(&survey)?;
         let outcome = catch::catch(|| dispatch::dispatch(self, &mut pool, survey));
         stop_workers(&mut pool);
+        // Also after a failure: the next run must know these rows for pgmig's own.
+        let recorded = self.record_loaded();
         if let Some(error) = outcome? {
             return Ok((FinalState::Failed, Some(error)));
         }
+        recorded?;
         transaction::run(|| {
-            if self.request.kind == RunKind::Migrate {
-                self.state.record_loaded(self.id)?;
-            }
+            self.state.clear_dropped(self.id)?;
             let mismatches = self.state.count_mismatches(self.id)?;
             let state = if mismatches == 0 { FinalState::Done } else { FinalState::Mismatch };
             Ok((state, None))
         })
+    }
+
+    fn record_loaded(&self) -> Result<()> {
+        if self.request.kind != RunKind::Migrate {
+            return Ok(());
+        }
+        let _held = process::CancelsHeld::begin();
+        transaction::run(|| self.state.record_loaded(self.id))
     }
 
     fn start_workers(&self, survey: &Survey) -> Result<Pool> {

@@ -24,23 +24,6 @@ use crate::pg::{process, spi};
 /// for the JSON that carries them.
 const INSERT_ROWS: usize = 500;
 
-/// The tables with rows of the table `c`, which is one or is cut into them, with how often their rows
-/// have been inserted and changed.
-const COUNTERS: &str = "
-    select p.oid as part_oid, m.nspname as part_schema, p.relname as part_name,
-        pg_catalog.pg_stat_get_tuples_inserted(p.oid) as inserts,
-        pg_catalog.pg_stat_get_tuples_updated(p.oid)
-            + pg_catalog.pg_stat_get_tuples_deleted(p.oid) as changes
-    from (
-        select c.oid as part_oid
-        union
-        select t.relid::oid
-        from pg_catalog.pg_partition_tree(c.oid) t
-    ) i
-    join pg_catalog.pg_class p on p.oid = i.part_oid
-    join pg_catalog.pg_namespace m on m.oid = p.relnamespace
-    where p.relkind = 'r'";
-
 /// A run's number, as `pgmig.runs.run_id` shows it.
 pub type RunId = i64;
 
@@ -333,7 +316,6 @@ impl State {
             "copied_unlogged",
             "checked",
             "event",
-            "dropped",
             "run_table",
         ] {
             self.execute(
@@ -408,8 +390,7 @@ impl State {
         for chunk in tables.chunks(INSERT_ROWS) {
             let rows: Vec<_> = chunk.iter().map(|table| run_table_json(run, table)).collect();
             self.execute(
-                &format!(
-                    "insert into pgmig.run_table (run_id, table_id, source_schema, source_name,
+                "insert into pgmig.run_table (run_id, table_id, source_schema, source_name,
                      table_schema, table_name, table_oid, is_existing, is_unlogged, copies_data,
                      first_copy, last_copy, format, reason, rows_expected, bytes_expected,
                      inserts_before, changes_before)
@@ -424,10 +405,10 @@ impl State {
                      and c.relname = j.table_name
                  left join lateral (
                      select sum(x.inserts)::bigint as inserts, sum(x.changes)::bigint as changes
-                     from ({COUNTERS}) x
+                     from pgmig.part_counters x
+                     where x.table_oid = c.oid
                  ) s on true
-                 order by j.table_id"
-                ),
+                 order by j.table_id",
                 &[json!(rows).to_string().into()],
             )?;
         }
@@ -476,28 +457,68 @@ impl State {
         }
     }
 
-    /// Records what the run is going to drop and build again.
-    pub fn insert_dropped<'a>(
-        &self,
-        run: RunId,
-        drops: impl Iterator<Item = &'a Drop>,
-    ) -> Result<()> {
-        for (position, drop) in (1_i32..).zip(drops) {
+    /// Records what the run is going to drop and build again, instead of what earlier runs have left
+    /// behind for the same tables.
+    pub fn insert_dropped(&self, run: RunId, drops: &[Drop]) -> Result<()> {
+        self.execute(
+            "delete from pgmig.dropped d
+             where exists (
+                    select from pgmig.run_table b
+                    where b.run_id = $1
+                      and b.table_schema = d.table_schema
+                      and b.table_name = d.table_name)
+                or exists (
+                    select from pg_catalog.json_populate_recordset(null::pgmig.dropped, $2::json) j
+                    where j.table_schema = d.table_schema
+                      and j.table_name = d.table_name)",
+            &[
+                run.into(),
+                json!(drops.iter().map(dropped_json).collect::<Vec<_>>()).to_string().into(),
+            ],
+        )?;
+        for (chunk, first) in drops.chunks(INSERT_ROWS).zip((1_i32..).step_by(INSERT_ROWS)) {
+            let rows: Vec<_> = chunk.iter().map(dropped_json).collect();
             self.execute(
-                "insert into pgmig.dropped (run_id, position, object, table_schema, table_name,
-                     definition)
-                 values ($1, $2, $3, $4, $5, $6)",
-                &[
-                    run.into(),
-                    position.into(),
-                    drop.object.as_str().into(),
-                    drop.table.schema.as_str().into(),
-                    drop.table.name.as_str().into(),
-                    drop.definition.join(";\n").into(),
-                ],
+                "insert into pgmig.dropped (run_id, position, kind, object, table_schema,
+                     table_name, definition)
+                 select $1, $2 - 1 + j.position, j.kind, j.object, j.table_schema, j.table_name,
+                     j.definition
+                 from rows from (
+                         pg_catalog.json_to_recordset($3::json) as (
+                             kind text, object text, table_schema name, table_name name,
+                             definition text[])
+                     ) with ordinality j (kind, object, table_schema, table_name, definition,
+                         position)
+                 where pg_catalog.cardinality(j.definition) > 0",
+                &[run.into(), first.into(), json!(rows).to_string().into()],
             )?;
         }
         Ok(())
+    }
+
+    /// Forgets what the run has dropped: it is there again.
+    pub fn clear_dropped(&self, run: RunId) -> Result<()> {
+        self.execute("delete from pgmig.dropped where run_id = $1", &[run.into()])?;
+        Ok(())
+    }
+
+    /// What earlier runs dropped and did not live to build again, latest first.
+    pub fn read_owed(&self) -> Result<Vec<Drop>> {
+        let rows = self.query_one::<String>(
+            "select coalesce(
+                 pg_catalog.json_agg(
+                     pg_catalog.json_build_object(
+                         'kind', d.kind,
+                         'object', d.object,
+                         'table', pg_catalog.json_build_object(
+                             'schema', d.table_schema, 'name', d.table_name),
+                         'definition', d.definition)
+                     order by d.run_id desc, d.position),
+                 '[]')::text
+             from pgmig.dropped d",
+            &[],
+        )?;
+        decode(&rows.unwrap_or_default())
     }
 
     /// Inserts the plan.
@@ -684,77 +705,34 @@ impl State {
     }
 
     /// Remembers what is in the target's tables now, so that a later run can tell whether somebody
-    /// has written to them since. Tables whose counters do not add up are forgotten instead.
+    /// has written to them since. Tables whose counters do not add up are forgotten instead; where a
+    /// failed attempt has moved the count of inserts, a later run has to count the rows.
     pub fn record_loaded(&self, run: RunId) -> Result<()> {
-        self.execute(
-            &format!(
-                "delete from pgmig.loaded l
-             where not exists (select from pg_catalog.pg_class c where c.oid = l.table_oid)
-                or l.table_oid in (
-                    select x.part_oid
-                    from pgmig.run_table b
-                    join pg_catalog.pg_namespace n on n.nspname = b.table_schema
-                    join pg_catalog.pg_class c
-                        on c.relnamespace = n.oid and c.relname = b.table_name
-                    cross join lateral ({COUNTERS}) x
-                    where b.run_id = $1)"
-            ),
-            &[run.into()],
-        )?;
-        self.execute(
-            &format!("insert into pgmig.loaded (table_oid, run_id, table_schema, table_name, rows, file_node,
-                 inserts, changes, statistics_reset, recorded_at)
-             select x.part_oid, $1, x.part_schema, x.part_name, d.rows,
-                 pg_catalog.pg_relation_filenode(x.part_oid), x.inserts, x.changes,
-                 e.statistics_reset, pg_catalog.clock_timestamp()
-             from pgmig.run_table b
-             join pg_catalog.pg_namespace n on n.nspname = b.table_schema
-             join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = b.table_name
-             cross join lateral (
-                 select coalesce(sum(x.rows), 0)::bigint as rows
-                 from pgmig.copied_all x
-                 where x.run_id = b.run_id
-                   and x.task_id between b.first_copy and b.last_copy
-                   and x.table_id = b.table_id
-             ) d
-             cross join lateral (
-                 select sum(x.inserts) as inserts, sum(x.changes) as changes
-                 from ({COUNTERS}) x
-             ) s
-             cross join lateral ({COUNTERS}) x
-             cross join pgmig.statistics_epoch e
-             where b.run_id = $1
-               and b.first_copy is not null
-               and s.inserts - case when c.oid = b.table_oid then b.inserts_before else 0 end
-                   = d.rows
-               and s.changes - case when c.oid = b.table_oid then b.changes_before else 0 end = 0"),
-            &[run.into()],
-        )?;
+        self.execute(include_str!("state/record_loaded.sql"), &[run.into()])?;
         Ok(())
     }
 
-    /// OIDs of the target's tables that hold exactly what an earlier run loaded.
-    pub fn read_unchanged(&self) -> Result<Vec<u32>> {
-        let oids = self.query_one::<String>(
-            "select coalesce(pg_catalog.json_agg(l.table_oid::bigint), '[]')::text
-             from pgmig.loaded l
-             join pg_catalog.pg_class c on c.oid = l.table_oid
-             join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-             where c.relname = l.table_name
-               and n.nspname = l.table_schema
-               and pg_catalog.pg_relation_filenode(c.oid) = l.file_node
-               and pg_catalog.pg_stat_get_tuples_inserted(c.oid) = l.inserts
-               and pg_catalog.pg_stat_get_tuples_updated(c.oid)
-                   + pg_catalog.pg_stat_get_tuples_deleted(c.oid) = l.changes
-               and l.statistics_reset = (select e.statistics_reset from pgmig.statistics_epoch e)",
-            &[],
-        )?;
-        decode(&oids.unwrap_or_default())
+    /// OIDs of the target's tables that hold exactly what an earlier run loaded, with the number of
+    /// rows that they must have where only that can tell.
+    pub fn read_unchanged(&self) -> Result<Vec<(u32, Option<i64>)>> {
+        let rows = self.query_one::<String>(include_str!("state/read_unchanged.sql"), &[])?;
+        decode(&rows.unwrap_or_default())
     }
 
     /// Where the run stands, under the newest snapshot; None if the current user may not see it or
     /// there is none.
+    ///
+    /// A run is interrupted when nobody serves it, but its process may have ended well between the
+    /// look at the row and the look at the processes: then a second look at the row tells.
     pub fn read_status(&self, run: RunId) -> Result<Option<RunStatus>> {
+        let status = self.look_at_status(run)?;
+        match status {
+            Some(status) if status.state == "interrupted" => self.look_at_status(run),
+            status => Ok(status),
+        }
+    }
+
+    fn look_at_status(&self, run: RunId) -> Result<Option<RunStatus>> {
         let rows = spi::select_latest(&format!(
             "select pg_catalog.row_to_json(q)::text
              from (select r.state, r.coordinator_pid, r.sqlstate, r.error as message,
@@ -834,6 +812,16 @@ fn run_table_json(run: RunId, table: &RunTable) -> serde_json::Value {
         "reason": reason,
         "rows_expected": table.rows,
         "bytes_expected": table.bytes,
+    })
+}
+
+fn dropped_json(drop: &Drop) -> serde_json::Value {
+    json!({
+        "kind": drop.kind,
+        "object": drop.object,
+        "table_schema": drop.table.schema,
+        "table_name": drop.table.name,
+        "definition": drop.definition,
     })
 }
 

@@ -45,7 +45,7 @@ pub(super) struct Survey {
 pub(super) fn survey(run: &Run) -> Result<Survey> {
     let mut selection = Selection::new(&run.options)?;
     let session = run.login.open()?;
-    let source = source::read(&session, &mut selection)?;
+    let source = source::read(&session, &mut selection, &run.options)?;
     transaction::run(|| {
         source::check_not_same(&source, &run.login.settings.application_name)?;
         run.state.set_source(
@@ -101,7 +101,8 @@ fn make_plan(
     let rendered = ddl::render(&source.catalog, &ddl_options);
     let mut items = order::sort(rendered, &source.catalog.depends);
     let mut notes = Vec::new();
-    let is_kept = select_items(&items, &source.catalog, selection, options, &mut notes);
+    let is_kept =
+        select_items(&items, &source.catalog, selection, options, &target.roles, &mut notes);
     let rename = options.source_schema.clone().zip(options.target_schema.clone());
     let rename = rename.map(|(from, to)| Rename { from, to });
     let mut wanted = Cow::Borrowed(&source.catalog);
@@ -117,6 +118,7 @@ fn make_plan(
         return Ok(CompletePlan { plan, existing: Existing::default() });
     }
     check_extensions(&items, &is_kept, target)?;
+    check_conditions(session, source, selection)?;
     let target_items =
         order::sort(ddl::render(&target.catalog, &ddl_options), &target.catalog.depends);
     let sides = Sides {
@@ -125,10 +127,11 @@ fn make_plan(
         is_kept: &is_kept,
         target: &target.catalog,
         target_items: &target_items,
-        unchanged: &target.unchanged,
+        is_replaceable: &|table| target.is_replaceable(table),
+        owed: &target.owed,
     };
     let loaded: Vec<u32> = known.with_data().into_iter().collect();
-    let existing = existing::compare(&sides, &loaded, options)?;
+    let existing = transaction::run(|| existing::compare(&sides, &loaded, options))?;
     let data = known.describe(session)?;
     let input = Input {
         wanted,
@@ -185,6 +188,29 @@ fn sequences(
         .collect()
 }
 
+/// Has the source read the user's conditions, so that a wrong one stops the run now.
+fn check_conditions(
+    session: &Actor<Connection>,
+    source: &SourceReading,
+    selection: &Selection,
+) -> Result<()> {
+    for table in source.names.values() {
+        let Some(condition) = selection.condition(table) else {
+            continue;
+        };
+        let sql = format!("select from only {} where ({condition}\n) limit 0", table.quoted());
+        let read = session.call(move |connection| connection.query(&sql).map(drop));
+        read.map_err(|error| match error {
+            Error::Remote(mut remote) => {
+                remote.context = format!("option \"where\", table \"{table}\"");
+                Error::Remote(remote)
+            }
+            other => other,
+        })?;
+    }
+    Ok(())
+}
+
 /// Names every extension that the target cannot create.
 fn check_extensions(items: &[Item], is_kept: &[bool], target: &TargetReading) -> Result<()> {
     let missing: Vec<_> = items
@@ -231,7 +257,9 @@ fn record(run: &Run, complete: &CompletePlan) -> Result<()> {
     let (state, id, plan) = (run.state, run.id, &complete.plan);
     transaction::run(|| {
         state.insert_tables(id, &plan.tables, run.request.kind)?;
-        state.insert_dropped(id, build::drops_to_record(&complete.existing))?;
+        if run.request.kind == RunKind::Migrate {
+            state.insert_dropped(id, &complete.existing.drops)?;
+        }
         for Note { object, message } in &plan.notes {
             let event = Event::new(Severity::Warning, Some(object.clone()), message.as_str());
             state.insert_event(id, &event)?;

@@ -1,12 +1,15 @@
 //! pgmig's black-box tests: one program, so that they share a pair of clusters; one file per scenario.
 
+mod bad_input;
 mod callers;
 mod clients;
 mod cron;
+mod existing;
 mod harness;
 mod lifecycle;
 mod progress;
 mod ranges;
+mod refresh;
 mod resources;
 mod types;
 mod validation;

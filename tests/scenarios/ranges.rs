@@ -208,7 +208,7 @@ fn a_load_that_fails_leaves_no_visible_row() -> Result<()> {
         r#"{"overwrite": true, "partition_threshold": 1000, "chunk_size": 1000000}"#,
     ] {
         let error = databases.migrate(options).expect_err("a row violates a constraint");
-        let text = format!("{error:?}");
+        let text = format!("{error:#}");
         ensure!(text.contains("violates check constraint"), "{text}");
         // An error about data must not show them.
         ensure!(!text.contains("-1"), "{text}");

@@ -188,12 +188,15 @@ fn without_pgmig(dump: &str) -> String {
     const ENTRY: &str = "--\n-- Name: ";
     let mut entries = dump.split(ENTRY);
     let head = entries.next().unwrap_or_default();
-    let kept = entries
-        .filter(|entry| {
-            !entry.starts_with("pgmig; Type: EXTENSION;")
-                && !entry.starts_with("EXTENSION pgmig; Type: COMMENT;")
-        })
-        .map(|entry| format!("{ENTRY}{entry}"));
+    let kept = entries.map(|entry| {
+        let is_pgmig = entry.starts_with("pgmig; Type: EXTENSION;")
+            || entry.starts_with("EXTENSION pgmig; Type: COMMENT;");
+        match is_pgmig {
+            false => format!("{ENTRY}{entry}"),
+            // What follows for the sake of the next entry stays.
+            true => entry.find("SET default_").map_or("", |tail| &entry[tail..]).to_owned(),
+        }
+    });
     let text: String = std::iter::once(head.to_owned()).chain(kept).collect();
     text.lines()
         .filter(|line| {
@@ -214,10 +217,11 @@ mod tests {
         let dump = "--\n-- head\n--\n\n\\restrict abc\n-- Dumped by pg_dump version 15\n\
                     --\n-- Name: pgmig; Type: EXTENSION; Schema: -; Owner: -\n--\n\nCREATE EXTENSION pgmig;\n\n\
                     --\n-- Name: EXTENSION pgmig; Type: COMMENT; Schema: -; Owner: \n--\n\nCOMMENT;\n\n\
+                    SET default_tablespace = '';\n\n\
                     --\n-- Name: pgmig2; Type: EXTENSION; Schema: -; Owner: -\n--\n\nCREATE EXTENSION pgmig2;\n";
         assert_eq!(
             without_pgmig(dump),
-            "--\n-- head\n--\n\n\
+            "--\n-- head\n--\n\nSET default_tablespace = '';\n\n\
              --\n-- Name: pgmig2; Type: EXTENSION; Schema: -; Owner: -\n--\n\nCREATE EXTENSION pgmig2;\n"
         );
     }

@@ -3,8 +3,9 @@
 use std::sync::LazyLock;
 use std::thread;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Context, Error, Result, anyhow, bail, ensure};
 use postgres::Client;
+use postgres::error::DbError;
 
 use crate::cluster::{Cluster, ClusterOptions, SUPERUSER};
 use crate::compare::{compare_data, compare_schema};
@@ -168,7 +169,15 @@ impl Databases<'_> {
             .collect())
     }
 
-    /// The same, failing unless every table matches.
+    /// Calls `pgmig.migrate` and returns the ERROR with which it ends.
+    pub fn migrate_in_vain(&self, options: &str) -> Result<DbError> {
+        match self.migrate(options) {
+            Ok(_) => bail!("migrate succeeded"),
+            Err(error) => find_db_error(error),
+        }
+    }
+
+    /// Calls `pgmig.migrate`, failing unless every table matches.
     pub fn migrate_and_match(&self, options: &str) -> Result<Vec<Validation>> {
         let rows = self.migrate(options)?;
         ensure!(!rows.is_empty(), "no table was compared");
@@ -207,6 +216,15 @@ impl Databases<'_> {
         self.pair.source.drop_database(&self.name).context("on the source")?;
         self.pair.target.drop_database(&self.name).context("on the target")
     }
+}
+
+/// The server's ERROR in a failed call.
+pub fn find_db_error(error: Error) -> Result<DbError> {
+    let found = error.chain().find_map(|cause| {
+        let cause = cause.downcast_ref::<postgres::Error>()?;
+        cause.as_db_error().cloned()
+    });
+    found.ok_or(error)
 }
 
 impl Drop for Databases<'_> {

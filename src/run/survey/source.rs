@@ -4,18 +4,20 @@ use pgmig_core::Result;
 use pgmig_core::error::Error;
 use pgmig_core::model::Catalog;
 use pgmig_core::name::QualifiedName;
-use pgmig_core::plan::select::Selection;
+use pgmig_core::options::Options;
+use pgmig_core::plan::select::{Candidate, Selection};
 use pgmig_core::source::CatalogSession;
 use pgmig_core::source::catalog;
 use pgmig_core::source::snapshot::{self, Snapshot, SnapshotSource, SourceTable};
 use pgmig_core::source::wire::Connection;
 use pgrx::prelude::*;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use super::NamesByOid;
 use crate::pg::thread::Actor;
 
-/// Tables that an error lists at most.
+/// Tables and sequences that an error lists at most.
 const MAX_NAMED: usize = 20;
 
 /// What was read of the source.
@@ -33,18 +35,53 @@ struct ListedTable {
     oid: u32,
     schema: String,
     name: String,
+    parent_schema: Option<String>,
+    parent_name: Option<String>,
     can_select: bool,
+}
+
+impl ListedTable {
+    fn candidate(&self) -> Candidate {
+        let parent = self.parent_schema.as_ref().zip(self.parent_name.as_ref());
+        Candidate {
+            name: QualifiedName::new(&self.schema, &self.name),
+            parent: parent.map(|(schema, name)| QualifiedName::new(schema, name)),
+        }
+    }
+}
+
+/// A sequence of the source whose value cannot be read.
+#[derive(Deserialize)]
+struct UnreadableSequence {
+    schema: String,
+    name: String,
+    table_schema: Option<String>,
+    table_name: Option<String>,
+}
+
+impl UnreadableSequence {
+    /// Whether the run would read it: with its table, else with its schema.
+    fn is_selected(&self, selection: &Selection) -> bool {
+        match (&self.table_schema, &self.table_name) {
+            (Some(schema), Some(table)) => selection.selects_table(schema, table),
+            _ => selection.selects_schema(&self.schema) && !selection.chooses_tables(),
+        }
+    }
 }
 
 /// Locks the selected tables, takes the snapshot, reads the catalog under it.
 pub(super) fn read(
     session: &Actor<Connection>,
     selection: &mut Selection,
+    options: &Options,
 ) -> Result<SourceReading> {
     let mut chosen = selection.clone();
+    let reads_rows = !options.schema_only;
     let (reading, chosen) = session.call(move |connection| {
         let schemas = list_schemas(connection)?;
-        let mut list = |connection: &mut Connection| list_tables(connection, &schemas, &mut chosen);
+        let mut list = |connection: &mut Connection| {
+            list_tables(connection, &schemas, &mut chosen, reads_rows)
+        };
         let snapshot = snapshot::establish(connection, &SnapshotSource::Own, &mut list)?;
         let catalog = catalog::read(connection)?;
         let names = catalog
@@ -69,30 +106,26 @@ fn list_tables(
     connection: &mut Connection,
     schemas: &[String],
     selection: &mut Selection,
+    reads_rows: bool,
 ) -> Result<Vec<SourceTable>> {
-    let mut tables: Vec<ListedTable> = Vec::new();
-    connection.query_json(include_str!("list_tables.sql"), &mut |row| {
-        let table = serde_json::from_str(row)
-            .map_err(|error| Error::Protocol(format!("a table's row cannot be read: {error}")))?;
-        tables.push(table);
-        Ok(())
-    })?;
+    let mut tables: Vec<ListedTable> = read_rows(connection, include_str!("list_tables.sql"))?;
     let schemas: Vec<&str> = schemas.iter().map(String::as_str).collect();
-    let names: Vec<_> =
-        tables.iter().map(|table| QualifiedName::new(&table.schema, &table.name)).collect();
-    *selection = {
-        let mut fresh = selection.clone();
-        fresh.resolve(&schemas, &names)?;
-        fresh
-    };
+    let candidates: Vec<_> = tables.iter().map(ListedTable::candidate).collect();
+    selection.resolve(&schemas, &candidates)?;
     tables.retain(|table| selection.selects_table(&table.schema, &table.name));
-    let unreadable: Vec<_> = tables
-        .iter()
-        .filter(|table| !table.can_select && selection.selects_data(&table.schema, &table.name))
-        .map(|table| format!("\"{}.{}\"", table.schema, table.name))
-        .collect();
-    if !unreadable.is_empty() {
-        return Err(refuse_unreadable(&unreadable));
+    if reads_rows {
+        let sequences: Vec<UnreadableSequence> =
+            read_rows(connection, include_str!("list_unreadable_sequences.sql"))?;
+        let sequences = sequences.iter().filter(|sequence| sequence.is_selected(selection));
+        let unreadable: Vec<_> = tables
+            .iter()
+            .filter(|table| !table.can_select && selection.selects_data(&table.schema, &table.name))
+            .map(|table| format!("table \"{}.{}\"", table.schema, table.name))
+            .chain(sequences.map(|s| format!("sequence \"{}.{}\"", s.schema, s.name)))
+            .collect();
+        if !unreadable.is_empty() {
+            return Err(refuse_unreadable(&unreadable));
+        }
     }
     Ok(tables
         .into_iter()
@@ -104,17 +137,29 @@ fn list_tables(
         .collect())
 }
 
-fn refuse_unreadable(tables: &[String]) -> Error {
-    let mut list = tables[..tables.len().min(MAX_NAMED)].join(", ");
-    if tables.len() > MAX_NAMED {
-        list.push_str(&format!(" and {} more", tables.len() - MAX_NAMED));
+/// The rows of a query as structs.
+fn read_rows<T: DeserializeOwned>(connection: &mut Connection, query: &str) -> Result<Vec<T>> {
+    let mut rows = Vec::new();
+    connection.query_json(query, &mut |row| {
+        rows.push(serde_json::from_str(row).map_err(|error| {
+            Error::Protocol(format!("a row of the catalog cannot be read: {error}"))
+        })?);
+        Ok(())
+    })?;
+    Ok(rows)
+}
+
+fn refuse_unreadable(names: &[String]) -> Error {
+    let mut list = names[..names.len().min(MAX_NAMED)].join(", ");
+    if names.len() > MAX_NAMED {
+        list.push_str(&format!(" and {} more", names.len() - MAX_NAMED));
     }
     Error::Preflight {
-        message: format!("permission denied for {} tables of the source", tables.len()),
+        message: format!("permission denied for {} tables or sequences of the source", names.len()),
         detail: Some(format!("SELECT is needed on {list}.")),
         hint: Some(
-            "Grant SELECT on them (or membership in pg_read_all_data) to the source's user, or leave \
-             them out with \"exclude_tables\"."
+            "Grant SELECT on them and USAGE on their schemas (or membership in pg_read_all_data) to \
+             the source's user, or leave them out with \"exclude_tables\"."
                 .to_owned(),
         ),
         sqlstate: "42501",

@@ -2,7 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use pgmig_core::model::Catalog;
+use pgmig_core::model::{Catalog, Table};
+use pgmig_core::name::quote_qualified;
+use pgmig_core::plan::existing;
 use pgmig_core::plan::format::TargetFormats;
 use pgmig_core::source::{CatalogSession, binary_types, catalog};
 use pgmig_core::{Error, Result};
@@ -18,8 +20,11 @@ pub(super) struct TargetReading {
     pub roles: HashSet<String>,
     /// Extensions that are there or can be created.
     pub extensions: HashSet<String>,
-    /// OIDs of tables that hold exactly what an earlier run loaded.
-    pub unchanged: HashSet<u32>,
+    /// OIDs of tables that hold exactly what an earlier run loaded, with the number of rows that they
+    /// must have where only that can tell.
+    unchanged: HashMap<u32, Option<i64>>,
+    /// What earlier runs dropped and did not build again.
+    pub owed: Vec<existing::Drop>,
 }
 
 /// The target as a session that answers catalog queries.
@@ -57,8 +62,25 @@ pub(super) fn read(run: &Run) -> Result<TargetReading> {
                 "select e.name::text from pg_catalog.pg_available_extensions e order by 1",
             )?,
             unchanged,
+            owed: run.state.read_owed()?,
         })
     })
+}
+
+impl TargetReading {
+    /// Whether a table's rows may be replaced without asking; inside a transaction. A table that no
+    /// run has loaded holds nothing to lose if it is empty.
+    pub(super) fn is_replaceable(&self, table: &Table) -> Result<bool> {
+        let name = quote_qualified(&table.schema, &table.name);
+        let query = match self.unchanged.get(&table.oid) {
+            Some(None) => return Ok(true),
+            Some(Some(rows)) => {
+                format!("select (pg_catalog.count(*) = {rows})::text from only {name}")
+            }
+            None => format!("select (not exists (select from only {name}))::text"),
+        };
+        Ok(names(&query)?.contains("true"))
+    }
 }
 
 /// Versions of the extensions that are there, else of those that would be created.

@@ -11,10 +11,8 @@ pub(super) fn render(context: &Context, definition: &Definition) -> Option<Item>
     if is_homeless || context.is_member(id) {
         return None;
     }
-    let object = match &definition.schema {
-        Some(schema) => format!("{} {schema}.{}", definition.noun, definition.name),
-        None => format!("{} {}", definition.noun, definition.name),
-    };
+    // Names alone do not tell operators or members from each other.
+    let object = format!("{} {}", definition.noun, definition.identity);
     let mut item = Item::new(id, kind_of(id.class), object, &definition.name);
     item.schema = definition.schema.clone();
     item.table_oid = definition.table_oid;

@@ -1,5 +1,7 @@
 //! One object as statements, with what is needed to put it in order.
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::ObjectId;
 use crate::name::quote_ident;
 
@@ -18,7 +20,8 @@ pub enum Section {
 }
 
 /// The kinds of item, in the order in which items that do not depend on each other come out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum ItemKind {
     Schema,
     Extension,
@@ -96,6 +99,8 @@ pub struct Item {
     pub referenced_table_oid: Option<u32>,
     pub section: Section,
     pub create: Vec<String>,
+    /// The roles that the above name; when one is missing the object cannot be made.
+    pub roles: Vec<String>,
     pub attributes: Vec<Attribute>,
     /// For a primary key or unique constraint: its index as a plain CREATE UNIQUE INDEX.
     pub index_definition: Option<String>,
@@ -124,6 +129,7 @@ impl Item {
             referenced_table_oid: None,
             section: Section::PreData,
             create: Vec::new(),
+            roles: Vec::new(),
             attributes: Vec::new(),
             index_definition: None,
             using_index: None,

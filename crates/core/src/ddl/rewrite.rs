@@ -83,6 +83,7 @@ pub(super) fn render_policy(context: &Context, policy: &Policy) -> Option<Item> 
         end.push_str(&format!(" with check ({check})"));
     }
     item.create.push(format!("{sql} to {}{end}", render_roles(&policy.roles)));
+    item.roles = policy.roles.iter().flatten().cloned().collect();
     context.describe(&mut item, id, "policy", &format!("{name} on {table}"));
     Some(item)
 }

@@ -13,7 +13,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::Note;
 use super::data_table::{DataTable, GROUP_BYTES, GROUP_RELATIONS, Part};
-use super::existing::{self, Existing};
+use super::existing::Existing;
 use super::task::{
     CheckTable, LockMode, QualifiedNamePair, RunTable, Statement, StatementMode, Task, TaskKind,
     TaskLock, Work,
@@ -65,10 +65,12 @@ pub fn build(input: &Input<'_>) -> Plan {
     builder.add_keys(schema);
     builder.add_logging();
     builder.add_foreign_keys();
+    builder.add_restored(schema);
     builder.add_checks(schema);
     builder.add_analyze();
     let barrier = builder.add_barrier(schema);
     builder.add_sequences(barrier);
+    let barrier = builder.add_amendments(barrier);
     builder.add_rest(barrier);
     builder.plan
 }
@@ -91,6 +93,7 @@ struct Builder<'a> {
     stages: Vec<Stage>,
     /// The task that makes each item.
     task_of: Vec<Option<i32>>,
+    /// The run's tables, partitioned ones included.
     tables_by_oid: HashMap<u32, &'a Table>,
     parts_by_oid: HashMap<u32, &'a Part>,
     children: HashMap<u32, Vec<u32>>,
@@ -101,7 +104,6 @@ struct Builder<'a> {
     /// The group that each small table is in.
     group_of: HashMap<u32, usize>,
     groups: Vec<Vec<usize>>,
-    restored_keys: Vec<i32>,
     /// The task after which a table that was loaded unlogged is logged again.
     logged_after: HashMap<u32, i32>,
 }
@@ -114,12 +116,20 @@ impl<'a> Builder<'a> {
                 children.entry(*parent).or_default().push(table.oid);
             }
         }
+        let kept: HashSet<u32> = input
+            .items
+            .iter()
+            .zip(input.is_kept)
+            .filter(|(item, is_kept)| **is_kept && item.kind == ItemKind::Table)
+            .map(|(item, _)| item.id.oid)
+            .collect();
+        let tables = input.wanted.tables.iter().filter(|table| kept.contains(&table.oid));
         let mut builder = Builder {
             input,
             plan: Plan::default(),
             stages: Vec::new(),
             task_of: vec![None; input.items.len()],
-            tables_by_oid: input.wanted.tables.iter().map(|table| (table.oid, table)).collect(),
+            tables_by_oid: tables.map(|table| (table.oid, table)).collect(),
             parts_by_oid: input
                 .tables
                 .iter()
@@ -131,7 +141,6 @@ impl<'a> Builder<'a> {
             keys_of: HashMap::new(),
             group_of: HashMap::new(),
             groups: Vec::new(),
-            restored_keys: Vec::new(),
             logged_after: HashMap::new(),
         };
         builder.stages = builder.find_stages();
@@ -173,7 +182,7 @@ impl<'a> Builder<'a> {
     /// Whether the run makes the item: it is wanted and not on the target already.
     fn is_made(&self, position: usize) -> bool {
         self.input.is_kept[position]
-            && !self.input.existing.present.contains(&position)
+            && !self.input.existing.present.contains_key(&position)
             && !self.input.options.data_only
     }
 
@@ -222,7 +231,7 @@ impl<'a> Builder<'a> {
             .existing
             .drops
             .iter()
-            .map(|drop| Statement::new(&drop.object, &drop.sql))
+            .filter_map(|drop| Some(Statement::new(&drop.object, drop.sql.as_deref()?)))
             .collect();
         // Other tables are emptied by the very task that fills them, so that rows are frozen.
         for table in self.input.tables {
@@ -286,7 +295,7 @@ impl<'a> Builder<'a> {
 
     /// The statements of an item, without those that name roles the target does not have.
     fn statements_of(&mut self, item: &Item) -> Vec<Statement> {
-        let attributes = self.attributes_of(item);
+        let attributes = self.attributes_of(item, &item.attributes);
         item.create
             .iter()
             .chain(attributes.iter())
@@ -294,9 +303,9 @@ impl<'a> Builder<'a> {
             .collect()
     }
 
-    fn attributes_of(&mut self, item: &Item) -> Vec<String> {
+    fn attributes_of(&mut self, item: &Item, attributes: &[Attribute]) -> Vec<String> {
         let mut kept = Vec::new();
-        for Attribute { sql, roles } in &item.attributes {
+        for Attribute { sql, roles } in attributes {
             let missing: Vec<_> =
                 roles.iter().filter(|role| !self.input.roles.contains(*role)).collect();
             match missing.first() {
@@ -494,7 +503,6 @@ impl<'a> Builder<'a> {
         for chunk in parents.chunks(STATEMENTS_PER_TASK) {
             self.add_key_batch(chunk, after);
         }
-        self.add_restored(after);
         self.add_attachments();
     }
 
@@ -506,7 +514,7 @@ impl<'a> Builder<'a> {
     /// constraint on top of it afterwards, which locks everybody out but takes no time.
     fn add_large_key(&mut self, position: usize, item: &Item, oid: u32, after: Option<i32>) {
         let needed = self.needs_of(item, &[oid], after);
-        let attributes = self.attributes_of(item);
+        let attributes = self.attributes_of(item, &item.attributes);
         let statements = |sqls: &[String]| -> Vec<Statement> {
             sqls.iter().map(|sql| Statement::new(&item.object, sql)).collect()
         };
@@ -595,31 +603,6 @@ impl<'a> Builder<'a> {
         }
         for oid in oids {
             self.keys_of.entry(oid).or_default().push(id);
-        }
-    }
-
-    /// What the target's tables had and the source's do not: built again as it was.
-    fn add_restored(&mut self, after: Option<i32>) {
-        let by_target: HashMap<u32, u32> =
-            self.input.existing.tables.iter().map(|(source, target)| (*target, *source)).collect();
-        let input = self.input;
-        for item in &input.existing.restored {
-            let oid = item.table_oid.and_then(|oid| by_target.get(&oid).copied());
-            let mut needed: BTreeSet<i32> = after.into_iter().collect();
-            needed.extend(self.restored_keys.last());
-            if let Some(oid) = oid {
-                needed.extend(self.copies_of.get(&oid).into_iter().flatten());
-                needed.extend(self.keys_of.get(&oid).into_iter().flatten());
-            }
-            let statements = self.statements_of(item);
-            let work = Work::Statements { statements };
-            let kind =
-                if item.kind == ItemKind::Index { TaskKind::Index } else { TaskKind::Constraint };
-            let id = self.push(kind, item.object.clone(), work, needed);
-            if let Some(oid) = oid {
-                self.describe_table_task(oid, LockMode::AccessExclusive);
-            }
-            self.restored_keys.push(id);
         }
     }
 
@@ -762,7 +745,7 @@ impl<'a> Builder<'a> {
                 bytes += table.bytes;
             }
             oids.extend(ends);
-            let attributes = self.attributes_of(item);
+            let attributes = self.attributes_of(item, &item.attributes);
             let mode = self.foreign_key_mode(item);
             for sql in &item.create {
                 statements.push(Statement { mode, ..Statement::new(&item.object, sql) });
@@ -836,6 +819,56 @@ impl<'a> Builder<'a> {
             }
         }
         None
+    }
+
+    // ---- what the target has of its own ----------------------------------------------------
+
+    /// What the target's tables had and the source's do not: built again as it was, one after another.
+    /// Only indexes can be built before all the rows and keys of the run are there.
+    fn add_restored(&mut self, after: Option<i32>) {
+        let input = self.input;
+        let by_target: HashMap<u32, u32> =
+            input.existing.tables.iter().map(|(source, target)| (*target, *source)).collect();
+        let mut needed: BTreeSet<i32> = after.into_iter().collect();
+        for restored in &input.existing.restored {
+            let oid = by_target.get(&restored.table_oid).copied();
+            let kind = match (restored.kind, oid) {
+                (ItemKind::Index, Some(oid)) => {
+                    needed.extend(self.copies_of.get(&oid).into_iter().flatten());
+                    needed.extend(self.keys_of.get(&oid).into_iter().flatten());
+                    TaskKind::Index
+                }
+                _ => {
+                    needed.extend(1..self.next_id());
+                    TaskKind::Constraint
+                }
+            };
+            let statements = restored.statements.iter();
+            let statements = statements.map(|sql| Statement::new(&restored.object, sql)).collect();
+            let work = Work::Statements { statements };
+            let id = self.push(kind, restored.object.clone(), work, std::mem::take(&mut needed));
+            needed.insert(id);
+            if let Some(oid) = oid {
+                self.describe_table_task(oid, LockMode::AccessExclusive);
+                self.keys_of.entry(oid).or_default().push(id);
+            }
+        }
+    }
+
+    /// Owners, privileges, comments and the like that what is on the target already does not have.
+    fn add_amendments(&mut self, barrier: Option<i32>) -> Option<i32> {
+        let input = self.input;
+        if input.options.data_only {
+            return barrier;
+        }
+        let mut statements = Vec::new();
+        for (position, item) in input.items.iter().enumerate() {
+            if let Some(missing) = input.existing.present.get(&position) {
+                let missing = self.attributes_of(item, missing);
+                statements.extend(missing.iter().map(|sql| Statement::new(&item.object, sql)));
+            }
+        }
+        self.add_statements(statements, TaskKind::Ddl, "attributes of existing objects", barrier)
     }
 
     // ---- after that ------------------------------------------------------------------------
@@ -1069,9 +1102,4 @@ pub(super) fn new_check_task(
 /// Whether the table's rows would be emptied by crash recovery.
 pub fn is_unlogged(table: &Table) -> bool {
     table.persistence == Persistence::Unlogged
-}
-
-/// Drops as rows for the durable record, with the statements that bring each back.
-pub fn drops_to_record(existing: &Existing) -> impl Iterator<Item = &existing::Drop> {
-    existing.drops.iter().filter(|drop| !drop.definition.is_empty())
 }

@@ -3,6 +3,8 @@
 //! A `Selection` is made of options alone. Once the source's schemas and tables are known, `resolve`
 //! makes sure that every pattern means something there and finds the table of every condition. What
 //! belongs to the system is never selected, whatever a pattern says.
+//!
+//! What is said of a partitioned table holds for its partitions too, at every depth.
 
 use std::collections::BTreeMap;
 
@@ -28,6 +30,16 @@ pub struct Selection {
     given_conditions: Vec<(Pattern, String)>,
     /// Conditions by the table they were found to be for.
     conditions: BTreeMap<QualifiedName, String>,
+    /// The partitioned table of each partition.
+    parents: BTreeMap<QualifiedName, QualifiedName>,
+}
+
+/// A table of the source that can be chosen.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    pub name: QualifiedName,
+    /// The partitioned table that it is a partition of.
+    pub parent: Option<QualifiedName>,
 }
 
 impl Selection {
@@ -49,6 +61,7 @@ impl Selection {
             exclude_table_data: parse_relations("exclude_table_data", &options.exclude_table_data)?,
             given_conditions: options.conditions.iter().map(parse_where).collect::<Result<_>>()?,
             conditions: BTreeMap::new(),
+            parents: BTreeMap::new(),
         })
     }
 
@@ -66,13 +79,33 @@ impl Selection {
     /// Whether a relation (a table, view or sequence) is among those chosen.
     pub fn selects_table(&self, schema: &str, name: &str) -> bool {
         self.selects_schema(schema)
-            && (self.tables.is_empty() || matches_any(&self.tables, schema, name))
-            && !matches_any(&self.exclude_tables, schema, name)
+            && (self.tables.is_empty() || self.matches_any(&self.tables, schema, name))
+            && !self.matches_any(&self.exclude_tables, schema, name)
     }
 
     /// Whether a table's rows are copied.
     pub fn selects_data(&self, schema: &str, name: &str) -> bool {
-        self.selects_table(schema, name) && !matches_any(&self.exclude_table_data, schema, name)
+        self.selects_table(schema, name)
+            && !self.matches_any(&self.exclude_table_data, schema, name)
+    }
+
+    /// Whether any pattern fits a relation or a partitioned table above it.
+    fn matches_any(&self, patterns: &[Pattern], schema: &str, name: &str) -> bool {
+        if patterns.is_empty() {
+            return false;
+        }
+        let name = QualifiedName::new(schema, name);
+        self.with_ancestors(&name).any(|table| {
+            patterns.iter().any(|pattern| pattern.matches_relation(&table.schema, &table.name))
+        })
+    }
+
+    /// A table and the partitioned tables above it, from the bottom up.
+    fn with_ancestors<'a>(
+        &'a self,
+        table: &'a QualifiedName,
+    ) -> impl Iterator<Item = &'a QualifiedName> {
+        std::iter::successors(Some(table), |table| self.parents.get(table))
     }
 
     /// Whether only some tables were asked for, so that objects besides them are not.
@@ -80,7 +113,8 @@ impl Selection {
         !self.tables.is_empty()
     }
 
-    /// The condition on a table's rows, after `resolve`.
+    /// The condition that was given for a table, after `resolve`; those of the partitioned tables above
+    /// it hold besides.
     pub fn condition(&self, table: &QualifiedName) -> Option<&str> {
         self.conditions.get(table).map(String::as_str)
     }
@@ -89,7 +123,7 @@ impl Selection {
     ///
     /// # Errors
     /// `Error::Option` if a pattern fits nothing, or a condition not exactly one table that is copied.
-    pub fn resolve(&mut self, schemas: &[&str], tables: &[QualifiedName]) -> Result<()> {
+    pub fn resolve(&mut self, schemas: &[&str], candidates: &[Candidate]) -> Result<()> {
         if let Some(name) = self.source_schema.as_ref().filter(|s| !schemas.contains(&s.as_str())) {
             return Err(Error::Option {
                 message: format!("schema \"{name}\" does not exist on the source"),
@@ -97,15 +131,19 @@ impl Selection {
                 hint: Some("Option \"source_schema\" takes a name as it is stored.".to_owned()),
             });
         }
-        let unmatched = self.unmatched(schemas, tables);
+        self.parents = candidates
+            .iter()
+            .filter_map(|table| Some((table.name.clone(), table.parent.clone()?)))
+            .collect();
+        let tables: Vec<&QualifiedName> = candidates.iter().map(|table| &table.name).collect();
+        let unmatched = self.unmatched(schemas, &tables);
         if !unmatched.is_empty() {
             return Err(report_unmatched(&unmatched));
         }
-        // Tables are listed again if they change before they are locked.
-        self.conditions.clear();
+        let mut conditions = BTreeMap::new();
         for (pattern, condition) in &self.given_conditions {
-            let table = self.find_conditioned(pattern, tables)?;
-            if self.conditions.insert(table.clone(), condition.clone()).is_some() {
+            let table = self.find_conditioned(pattern, &tables)?;
+            if conditions.insert(table.clone(), condition.clone()).is_some() {
                 return Err(Error::Option {
                     message: format!("option \"where\" has two conditions for table \"{table}\""),
                     detail: None,
@@ -113,6 +151,7 @@ impl Selection {
                 });
             }
         }
+        self.conditions = conditions;
         Ok(())
     }
 
@@ -123,7 +162,7 @@ impl Selection {
     pub fn unmatched(
         &self,
         schemas: &[&str],
-        tables: &[QualifiedName],
+        tables: &[&QualifiedName],
     ) -> Vec<(&'static str, &'static str, &Pattern)> {
         let mut unmatched = Vec::new();
         for (option, patterns) in
@@ -155,10 +194,11 @@ impl Selection {
     fn find_conditioned<'a>(
         &self,
         pattern: &Pattern,
-        tables: &'a [QualifiedName],
+        tables: &[&'a QualifiedName],
     ) -> Result<&'a QualifiedName> {
         let fitting: Vec<&QualifiedName> = tables
             .iter()
+            .copied()
             .filter(|table| pattern.matches_relation(&table.schema, &table.name))
             .filter(|table| !is_system_schema(&table.schema))
             .collect();
@@ -166,6 +206,10 @@ impl Selection {
             .iter()
             .copied()
             .filter(|table| self.selects_data(&table.schema, &table.name))
+            // Partitions that fit like their partitioned table are one with it.
+            .filter(|table| {
+                !self.with_ancestors(table).skip(1).any(|above| fitting.contains(&above))
+            })
             .collect();
         let message = match (copied.as_slice(), fitting.as_slice()) {
             ([table], _) => return Ok(table),
@@ -189,11 +233,6 @@ impl Selection {
 /// Whether a schema is the server's own.
 fn is_system_schema(name: &str) -> bool {
     name.starts_with("pg_") || name == "information_schema"
-}
-
-/// Whether any pattern fits a relation.
-fn matches_any(patterns: &[Pattern], schema: &str, name: &str) -> bool {
-    patterns.iter().any(|pattern| pattern.matches_relation(schema, name))
 }
 
 /// Reads the patterns for schemas of an option.
@@ -246,8 +285,8 @@ mod tests {
 
     const SCHEMAS: &[&str] = &["public", "My.Schema", "audit", "pg_catalog"];
 
-    fn tables() -> Vec<QualifiedName> {
-        [
+    fn tables() -> Vec<Candidate> {
+        let plain = [
             ("public", "users"),
             ("public", "votes"),
             ("public", "q\"q"),
@@ -255,9 +294,24 @@ mod tests {
             ("My.Schema", "a.b\n%"),
             ("audit", "votes"),
             ("pg_catalog", "pg_class"),
-        ]
-        .map(|(schema, name)| QualifiedName::new(schema, name))
-        .to_vec()
+        ];
+        plain.map(|(schema, name)| candidate(schema, name, None)).to_vec()
+    }
+
+    fn candidate(schema: &str, name: &str, parent: Option<&str>) -> Candidate {
+        Candidate {
+            name: QualifiedName::new(schema, name),
+            parent: parent.map(|parent| QualifiedName::new("public", parent)),
+        }
+    }
+
+    /// A partitioned table with two levels of partitions, one of them in another schema.
+    fn partitions() -> Vec<Candidate> {
+        let mut tables = tables();
+        tables.push(candidate("public", "log", None));
+        tables.push(candidate("public", "log_2024", Some("log")));
+        tables.push(candidate("audit", "log_2024_1", Some("log_2024")));
+        tables
     }
 
     fn select(options: Value) -> Selection {
@@ -267,8 +321,9 @@ mod tests {
 
     /// Names of the tables for which `is_chosen` holds, as `schema.name`.
     fn names(is_chosen: impl Fn(&str, &str) -> bool) -> Vec<String> {
-        let tables = tables().into_iter().filter(|t| is_chosen(&t.schema, &t.name));
-        tables.map(|table| table.to_string()).collect()
+        let tables = partitions().into_iter().map(|table| table.name);
+        let tables = tables.filter(|table| is_chosen(&table.schema, &table.name));
+        tables.map(|table| table.to_string()).filter(|name| !name.contains(".log")).collect()
     }
 
     fn refuse(options: Value) -> Error {
@@ -357,6 +412,27 @@ mod tests {
         // An unambiguous choice of schemas makes a bare name unambiguous.
         let mut selection = select(json!({"schemas": "audit", "where": {"votes": "a"}}));
         assert!(selection.resolve(SCHEMAS, &tables()).is_ok());
+    }
+
+    #[test]
+    fn partitions_go_with_their_partitioned_table() {
+        let resolved = |options| {
+            let mut selection = select(options);
+            selection.resolve(SCHEMAS, &partitions()).expect("resolved");
+            selection
+        };
+        let selection = resolved(json!({"tables": "log", "where": {"log*": "a"}}));
+        assert!(selection.selects_table("audit", "log_2024_1"));
+        assert!(!selection.selects_table("audit", "votes"));
+        let condition = |schema, name| selection.condition(&QualifiedName::new(schema, name));
+        assert_eq!(condition("public", "log"), Some("a"));
+        assert_eq!(condition("public", "log_2024"), None);
+        let selection = resolved(json!({"exclude_tables": "log_2024"}));
+        assert!(selection.selects_table("public", "log"));
+        assert!(!selection.selects_table("audit", "log_2024_1"));
+        let selection = resolved(json!({"exclude_table_data": "public.log"}));
+        assert!(selection.selects_table("audit", "log_2024_1"));
+        assert!(!selection.selects_data("audit", "log_2024_1"));
     }
 
     #[test]

@@ -12,12 +12,13 @@ use crate::options::{ForeignKeys, Options};
 
 /// Marks the items to be made and notes what is left out as a consequence.
 ///
-/// Items are in the order of their dependencies.
+/// Items are in the order of their dependencies; `roles` are those of the target.
 pub fn select_items(
     items: &[Item],
     catalog: &Catalog,
     selection: &Selection,
     options: &Options,
+    roles: &HashSet<String>,
     notes: &mut Vec<Note>,
 ) -> Vec<bool> {
     let unselected = unselected_relations(catalog, selection);
@@ -26,20 +27,39 @@ pub fn select_items(
     if selection.chooses_tables() {
         add_needed(items, &mut is_kept);
     }
+    let partitions: HashSet<u32> =
+        catalog.tables.iter().filter(|table| table.is_partition).map(|table| table.oid).collect();
+    // A partition can be made without the table that it is to be attached to.
+    let is_whole_alone = |item: &Item, needed: &Item| {
+        item.kind == ItemKind::Table
+            && needed.kind == ItemKind::Table
+            && partitions.contains(&item.id.oid)
+    };
     for position in 0..items.len() {
         let item = &items[position];
         if !is_kept[position] {
             continue;
         }
-        let missing = item
-            .depends_on
-            .iter()
-            .find(|needed| !is_kept[**needed] && !is_assumed(&items[**needed], selection));
-        if let Some(missing) = missing {
+        if let Some(role) = item.roles.iter().find(|role| !roles.contains(*role)) {
             is_kept[position] = false;
             notes.push(Note {
                 object: item.object.clone(),
-                message: format!("left out, since {} is left out", items[*missing].object),
+                message: format!("left out, since role \"{role}\" does not exist on the target"),
+            });
+            continue;
+        }
+        let missing = item.depends_on.iter().map(|needed| (*needed, &items[*needed])).find(
+            |(position, needed)| {
+                !is_kept[*position]
+                    && !is_assumed(needed, selection)
+                    && !is_whole_alone(item, needed)
+            },
+        );
+        if let Some((_, missing)) = missing {
+            is_kept[position] = false;
+            notes.push(Note {
+                object: item.object.clone(),
+                message: format!("left out, since {} is left out", missing.object),
             });
         }
     }

@@ -2,10 +2,17 @@
 select
   2603 as class,
   m.oid::int8 as oid,
-  'function of family' as noun,
+  'operator family function' as noun,
   n.nspname as schema,
   f.opfname as name,
-  pg_catalog.format('%I.%I using %I', n.nspname, f.opfname, a.amname) as identity,
+  pg_catalog.format(
+    '%s (%s, %s) of %I.%I using %I',
+    m.amprocnum,
+    pg_catalog.format_type(m.amproclefttype, null),
+    pg_catalog.format_type(m.amprocrighttype, null),
+    n.nspname,
+    f.opfname,
+    a.amname) as identity,
   array[pg_catalog.format(
     'alter operator family %I.%I using %I add function %s (%s, %s) %s',
     n.nspname,

@@ -2,10 +2,17 @@
 select
   2602 as class,
   m.oid::int8 as oid,
-  'operator of family' as noun,
+  'operator family operator' as noun,
   n.nspname as schema,
   f.opfname as name,
-  pg_catalog.format('%I.%I using %I', n.nspname, f.opfname, a.amname) as identity,
+  pg_catalog.format(
+    '%s (%s, %s) of %I.%I using %I',
+    m.amopstrategy,
+    pg_catalog.format_type(m.amoplefttype, null),
+    pg_catalog.format_type(m.amoprighttype, null),
+    n.nspname,
+    f.opfname,
+    a.amname) as identity,
   array[pg_catalog.format(
     'alter operator family %I.%I using %I add operator %s %s%s',
     n.nspname,

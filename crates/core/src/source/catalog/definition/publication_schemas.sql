@@ -2,9 +2,9 @@
 select
   6237 as class,
   s.oid::int8 as oid,
-  'schema of publication' as noun,
+  'publication schema' as noun,
   p.pubname as name,
-  pg_catalog.quote_ident(p.pubname) as identity,
+  pg_catalog.format('%I in %I', n.nspname, p.pubname) as identity,
   array[pg_catalog.format(
     'alter publication %I add tables in schema %I', p.pubname, n.nspname)] as create
 from pg_catalog.pg_publication_namespace s

@@ -2,9 +2,9 @@
 select
   6106 as class,
   r.oid::int8 as oid,
-  'table of publication' as noun,
+  'publication table' as noun,
   p.pubname as name,
-  pg_catalog.quote_ident(p.pubname) as identity,
+  pg_catalog.format('%I.%I in %I', n.nspname, c.relname, p.pubname) as identity,
   r.prrelid::int8 as table_oid,
   array[pg_catalog.format(
     'alter publication %I add table only %I.%I%s%s',
