@@ -157,3 +157,9 @@ create table loaded (
     statistics_reset text not null,
     recorded_at timestamptz not null
 );
+
+-- Large objects that runs have made: theirs to replace.
+create table large_object (
+    oid oid primary key,
+    run_id bigint not null
+);

@@ -9,7 +9,7 @@ mod tests {
     use pgmig_core::digest::{RowHasher, StreamDigest};
     use pgrx::prelude::*;
 
-    use crate::pg::copy_in::{Chunk, CopyIn, copy_in};
+    use crate::pg::copy_in::{Chunk, CopyIn, Insertion, copy_in};
     use crate::pg::foreign_key::{self, Verdict};
     use crate::pg::owner::AsOwner;
     use crate::pg::scan::{self, Encoding};
@@ -90,6 +90,7 @@ mod tests {
             columns: &["id".to_owned(), "te xt".to_owned(), "big".to_owned()],
             is_binary: true,
             freeze: false,
+            insertion: Insertion::Buffered,
         };
         let copied = copy_in(&target, chunks, spent).expect("the copy succeeds");
         reader.join().expect("the reader ends");
@@ -111,8 +112,13 @@ mod tests {
         sender.send(Chunk::Data(b"1\n2\n".to_vec())).expect("there is room");
         sender.send(Chunk::End(Err(lost))).expect("there is room");
         let columns = ["id".to_owned()];
-        let target =
-            CopyIn { table: oid_of("unlucky"), columns: &columns, is_binary: false, freeze: false };
+        let target = CopyIn {
+            table: oid_of("unlucky"),
+            columns: &columns,
+            is_binary: false,
+            freeze: false,
+            insertion: Insertion::Buffered,
+        };
         let failed = transaction::run_nested(|| copy_in(&target, chunks, spent).map(drop));
         let error = failed.expect_err("the reader has failed");
         assert_eq!(error.sqlstate(), "08006");

@@ -5,7 +5,7 @@ use pgmig_core::name::QualifiedName;
 use pgmig_core::source::dsn::Dsn;
 use pgmig_core::source::session::{self, SessionSettings};
 use pgmig_core::source::snapshot::{self, LockOutcome};
-use pgmig_core::source::wire::{Connection, ShutdownHandle};
+use pgmig_core::source::wire::{Connection, ShutdownHandle, TransactionStatus};
 use pgmig_core::{Error, Result};
 
 use crate::pg::thread::Actor;
@@ -68,10 +68,14 @@ impl SourceSession {
         SourceSession { login, snapshot, open: None }
     }
 
-    /// The open session, in a transaction under the run's snapshot.
+    /// The open session, in a transaction under the run's snapshot; a session whose transaction has
+    /// failed is replaced.
     pub fn get(&mut self) -> Result<&Actor<Connection>> {
         let usable = match &self.open {
-            Some(open) => !open.actor.call(|connection| Ok(connection.is_closed()))?,
+            Some(open) => open.actor.call(|connection| {
+                let status = connection.transaction_status();
+                Ok(!connection.is_closed() && status == TransactionStatus::InTransaction)
+            })?,
             None => false,
         };
         if !usable {

@@ -4,6 +4,8 @@
 //! the source's checksum is the one taken while its rows streamed by, or taken now when nothing was
 //! copied. The target is always read again.
 
+pub mod large_objects;
+
 use std::ops::ControlFlow;
 
 use pgmig_core::digest::{Digest, RowHasher};

@@ -2,6 +2,8 @@
 //!
 //! The rows of a task, and the record that they were copied, are one transaction.
 
+pub mod configuration;
+pub mod large_objects;
 pub mod stream;
 
 use pgmig_core::digest::StreamDigest;
@@ -12,13 +14,23 @@ use pgmig_core::plan::task::{Format, Load, QualifiedNamePair};
 use pgmig_core::{Error, Result};
 use pgrx::prelude::*;
 
-use crate::pg::copy_in::{CopyIn, copy_in};
+use crate::pg::copy_in::{CopyIn, Insertion, copy_in};
 use crate::pg::{spi, transaction};
 use crate::run::state::CopiedTable;
 use crate::run::worker::TaskContext;
 
 /// Sequences read from the source with one statement.
 const SEQUENCES_PER_QUERY: usize = 200;
+
+/// Rows of this length on average are inserted one by one: a thousand of them are more than a worker
+/// should hold in memory, and what each costs by itself no longer counts.
+const LONG_ROW_BYTES: i64 = 8 * 1024;
+
+/// SQLSTATE of what does not fit into a buffer of a gigabyte.
+const PROGRAM_LIMIT_EXCEEDED: &str = "54000";
+
+/// How the server complains when a single value does not.
+const ALLOCATION_TOO_LARGE: &str = "invalid memory alloc request size";
 
 /// Class of the SQLSTATEs of violated constraints.
 const INTEGRITY_VIOLATION: &str = "23";
@@ -50,7 +62,13 @@ fn add_copied(copied: &mut Vec<CopiedTable>, load: CopiedTable) {
 
 /// Copies the rows of one load.
 fn copy_load(context: &mut TaskContext, load: &Load) -> Result<CopiedTable> {
-    copy_rows(context, load).map_err(|error| name_load(error, load))
+    copy_rows(context, load).map_err(|error| {
+        let error = match is_too_long(&error) {
+            true => name_longest_row(context, load, error),
+            false => error,
+        };
+        name_load(error, load)
+    })
 }
 
 fn copy_rows(context: &mut TaskContext, load: &Load) -> Result<CopiedTable> {
@@ -70,6 +88,10 @@ fn copy_rows(context: &mut TaskContext, load: &Load) -> Result<CopiedTable> {
         columns: &load.columns,
         is_binary: load.format == Format::Binary,
         freeze: load.truncate,
+        insertion: match load.bytes / load.rows.max(1) < LONG_ROW_BYTES {
+            true => Insertion::Buffered,
+            false => Insertion::Single,
+        },
     };
     // A failed copy does not wait for what the source still has to say, which may take for ever.
     let written =
@@ -132,6 +154,55 @@ fn find_table(name: &QualifiedName) -> Result<(pg_sys::Oid, bool)> {
     }
 }
 
+/// Whether one of the servers could not hold a row, or its form in a COPY, in memory.
+fn is_too_long(error: &Error) -> bool {
+    let message = match error {
+        Error::Remote(remote) => &remote.message,
+        Error::Target(target) => &target.message,
+        _ => return false,
+    };
+    error.sqlstate() == PROGRAM_LIMIT_EXCEEDED || message.starts_with(ALLOCATION_TOO_LARGE)
+}
+
+/// Adds to an error where the longest row of the load's table is, if that can be found out.
+fn name_longest_row(context: &mut TaskContext, load: &Load, error: Error) -> Error {
+    let Ok(Some((place, bytes))) = find_longest_row(context, load) else {
+        return error;
+    };
+    let longest = format!(
+        "The table's longest row on the source has {bytes} bytes and ctid {place}; a row that COPY \
+         can send has less than 1 GB in all."
+    );
+    match error {
+        Error::Remote(mut remote) => {
+            remote.hint = Some(longest);
+            Error::Remote(remote)
+        }
+        Error::Target(mut target) => {
+            target.hint = Some(longest);
+            Error::Target(target)
+        }
+        other => other,
+    }
+}
+
+/// The ctid of the longest row, and its bytes.
+fn find_longest_row(context: &mut TaskContext, load: &Load) -> Result<Option<(String, String)>> {
+    let table = quote_literal(&load.source.quoted());
+    let query = include_str!("longest_row.sql").replace("{table}", &table);
+    context.source.get()?.call(move |connection| {
+        let statements = connection.query(&query)?;
+        let Some(Some(statement)) = statements.into_iter().flatten().next() else {
+            return Ok(None);
+        };
+        let mut rows = connection.query(&statement)?;
+        Ok(match rows.pop().as_deref() {
+            Some([Some(place), Some(bytes)]) => Some((place.clone(), bytes.clone())),
+            _ => None,
+        })
+    })
+}
+
 /// Adds schema, table and range to an error about data.
 fn name_load(error: Error, load: &Load) -> Error {
     let range = load.predicate.as_ref().map(|range| format!(", rows where {range}"));
@@ -163,31 +234,34 @@ pub fn set_sequences(
     let state = context.state;
     let run = context.request.run;
     transaction::run(|| {
-        for chunk in sequences.chunks(SEQUENCES_PER_QUERY) {
-            let query = chunk
-                .iter()
-                .map(|pair| format!("select last_value, is_called from {}", pair.source.quoted()))
-                .collect::<Vec<_>>()
-                .join("\nunion all\n");
-            let rows = context.source.get()?.call(move |connection| connection.query(&query))?;
-            if rows.len() != chunk.len() {
-                return Err(Error::Protocol("not one row per sequence".to_owned()));
-            }
-            for (pair, row) in chunk.iter().zip(rows) {
-                let [Some(last_value), Some(is_called)] = row.as_slice() else {
-                    return Err(Error::Protocol(format!(
-                        "sequence \"{}\" has no value",
-                        pair.source
-                    )));
-                };
-                spi::execute(&format!(
-                    "select pg_catalog.setval({}, {}, {})",
-                    quote_literal(&pair.target.quoted()),
-                    quote_literal(last_value),
-                    quote_literal(is_called)
-                ));
-            }
-        }
+        apply_sequences(context, sequences)?;
         state.mark_done(run, task, &[])
     })
+}
+
+/// The same within the transaction at hand.
+fn apply_sequences(context: &mut TaskContext, sequences: &[QualifiedNamePair]) -> Result<()> {
+    for chunk in sequences.chunks(SEQUENCES_PER_QUERY) {
+        let query = chunk
+            .iter()
+            .map(|pair| format!("select last_value, is_called from {}", pair.source.quoted()))
+            .collect::<Vec<_>>()
+            .join("\nunion all\n");
+        let rows = context.source.get()?.call(move |connection| connection.query(&query))?;
+        if rows.len() != chunk.len() {
+            return Err(Error::Protocol("not one row per sequence".to_owned()));
+        }
+        for (pair, row) in chunk.iter().zip(rows) {
+            let [Some(last_value), Some(is_called)] = row.as_slice() else {
+                return Err(Error::Protocol(format!("sequence \"{}\" has no value", pair.source)));
+            };
+            spi::execute(&format!(
+                "select pg_catalog.setval({}, {}, {})",
+                quote_literal(&pair.target.quoted()),
+                quote_literal(last_value),
+                quote_literal(is_called)
+            ));
+        }
+    }
+    Ok(())
 }

@@ -17,12 +17,24 @@ use super::latch;
 /// How long the callback sleeps at most before it looks for interrupts again.
 const POLL: Duration = Duration::from_millis(50);
 
+/// OID of `pg_is_in_recovery()`, which is volatile, and false wherever tables can be loaded.
+const PG_IS_IN_RECOVERY: pg_sys::Oid = pg_sys::Oid::from_u32(3810);
+
 /// What the reading thread sends.
 pub enum Chunk {
     /// The next bytes of the stream.
     Data(Vec<u8>),
     /// The stream is complete, or the reader has failed.
     End(Result<()>),
+}
+
+/// How rows get from COPY into the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Insertion {
+    /// A thousand at a time; of a binary stream the server holds as many in memory, however long.
+    Buffered,
+    /// One by one.
+    Single,
 }
 
 /// What goes in at the table's end of a COPY.
@@ -32,6 +44,7 @@ pub struct CopyIn<'a> {
     pub is_binary: bool,
     /// The table was created or truncated by this very transaction.
     pub freeze: bool,
+    pub insertion: Insertion,
 }
 
 /// The stream that the running COPY reads.
@@ -83,8 +96,8 @@ fn drain(chunks: &Receiver<Chunk>) -> Result<()> {
     }
 }
 
-/// Takes the next chunk, with interrupts enabled while it waits.
-fn receive(chunks: &Receiver<Chunk>) -> Result<Chunk> {
+/// Takes the next chunk, with interrupts enabled while it waits; `Error::Lost` when none can come.
+pub fn receive<T>(chunks: &Receiver<T>) -> Result<T> {
     loop {
         match chunks.recv_timeout(POLL) {
             Ok(chunk) => return Ok(chunk),
@@ -184,12 +197,16 @@ fn copy_from(target: &CopyIn<'_>) -> u64 {
     for column in target.columns {
         names = append_string(names, column);
     }
+    let condition = match target.insertion {
+        Insertion::Buffered => std::ptr::null_mut(),
+        Insertion::Single => volatile_condition(),
+    };
     // SAFETY: all arguments are valid; the callback follows the server's contract.
     let copy = unsafe {
         pg_sys::BeginCopyFrom(
             state,
             relation,
-            std::ptr::null_mut(),
+            condition,
             std::ptr::null(),
             false,
             Some(read_stream),
@@ -248,6 +265,28 @@ fn require_insert(item: *mut pg_sys::ParseNamespaceItem) {
 fn require_insert(item: *mut pg_sys::ParseNamespaceItem) {
     // SAFETY: the item and its permission info were just made.
     unsafe { (*(*item).p_perminfo).requiredPerms = pg_sys::AclMode::from(pg_sys::ACL_INSERT) };
+}
+
+/// A condition that is always true, though the server cannot know: it is volatile, and with such a
+/// condition COPY inserts row by row.
+fn volatile_condition() -> *mut pg_sys::Node {
+    // SAFETY: a function without arguments that returns a boolean.
+    let call = unsafe {
+        pg_sys::makeFuncExpr(
+            PG_IS_IN_RECOVERY,
+            pg_sys::BOOLOID,
+            std::ptr::null_mut(),
+            pg_sys::InvalidOid,
+            pg_sys::InvalidOid,
+            pg_sys::CoercionForm::COERCE_EXPLICIT_CALL,
+        )
+    };
+    // SAFETY: a null list is the empty list.
+    let calls = unsafe { pg_sys::lappend(std::ptr::null_mut(), call.cast()) };
+    // SAFETY: NOT takes one argument.
+    let negated = unsafe { pg_sys::makeBoolExpr(pg_sys::BoolExprType::NOT_EXPR, calls, -1) };
+    // SAFETY: a null list is the empty list; COPY takes a list of conditions that are ANDed.
+    unsafe { pg_sys::lappend(std::ptr::null_mut(), negated.cast()) }.cast()
 }
 
 fn append_option(

@@ -85,8 +85,9 @@ fn accept(mailbox: &Mailbox) -> Result<Run> {
         request.map_err(|error| Error::Internal(format!("the request cannot be read: {error}")))?;
     worker::connect(mailbox)?;
     let options = settings::parse_options(&request.options)?;
+    // Settings such as the access mode hold from the next transaction on.
+    transaction::run(|| settings::apply(&options))?;
     let (state, id, login) = transaction::run(|| {
-        settings::apply(&options)?;
         transaction::commit_synchronously();
         let state = State::open()?;
         let dsn = request.source.dsn(&settings::current_role()?)?;

@@ -206,10 +206,7 @@ impl Dispatcher<'_> {
 
 /// Whether a task reads from the source.
 fn needs_source(task: &Task) -> bool {
-    matches!(
-        task.kind,
-        TaskKind::Copy | TaskKind::LargeObject | TaskKind::Sequence | TaskKind::Check
-    )
+    task.work.reads_source()
 }
 
 /// The one of `PHASES` that a kind of task belongs to.

@@ -14,7 +14,7 @@ pub mod coordinator;
 mod dispatch;
 pub mod launch;
 mod pool;
-mod settings;
+pub mod settings;
 pub mod source_spec;
 pub mod state;
 mod statements;

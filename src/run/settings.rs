@@ -8,7 +8,7 @@ use crate::pg::process;
 
 /// Settings of every worker and coordinator: role and database defaults reach background workers
 /// too, and must not change what a run does.
-const FIXED: [(&str, &str); 18] = [
+const FIXED: [(&str, &str); 19] = [
     ("search_path", ""),
     ("check_function_bodies", "off"),
     ("row_security", "off"),
@@ -24,6 +24,7 @@ const FIXED: [(&str, &str); 18] = [
     ("bytea_output", "hex"),
     ("standard_conforming_strings", "on"),
     ("xmloption", "content"),
+    ("jit", "off"),
     ("statement_timeout", "0"),
     ("lock_timeout", "0"),
     ("idle_in_transaction_session_timeout", "0"),

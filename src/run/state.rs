@@ -7,6 +7,8 @@
 //! Locking: rows only, never a whole table, except in `insert_tables`, which takes turns with other
 //! runs for the moment in which it looks for overlaps.
 
+mod large_objects;
+
 use pgmig_core::digest::Digest;
 use pgmig_core::name::QualifiedName;
 use pgmig_core::plan::existing::Drop;

@@ -1,27 +1,26 @@
 //! Tasks that run statements: schema, indexes, constraints.
 
+use pgmig_core::model::{Class, ObjectId};
 use pgmig_core::options::OnError;
 use pgmig_core::plan::task::{Statement, StatementMode};
+use pgmig_core::source::catalog::secret;
 use pgmig_core::{Error, Result};
 
 use super::state::Event;
 use super::worker::TaskContext;
 use crate::pg::foreign_key::{self, Verdict};
-use crate::pg::{catch, spi, transaction};
+use crate::pg::{catch, spi, transaction, utility};
 
 /// Runs the statements of a task in one transaction.
 ///
 /// With `on_error: stop` the first failure fails the task. With `continue` each statement has a
 /// subtransaction of its own, failures become events, and the rest goes on.
-pub fn run(context: &TaskContext, task: i32, statements: &[Statement]) -> Result<()> {
-    let (run, state) = (context.request.run, context.state);
+pub fn run(context: &mut TaskContext, task: i32, statements: &[Statement]) -> Result<()> {
+    let (run, state, on_error) = (context.request.run, context.state, context.options.on_error);
     transaction::run(|| {
         for statement in statements {
-            let attempt = || {
-                execute(statement);
-                Ok(())
-            };
-            if context.options.on_error == OnError::Stop || statements.len() == 1 {
+            let attempt = || execute(context, statement);
+            if on_error == OnError::Stop || statements.len() == 1 {
                 catch::catch(attempt).map_err(|error| name_statement(error, statement))?;
             } else if let Err(error) = transaction::run_nested(attempt) {
                 let error = name_statement(error, statement);
@@ -33,7 +32,7 @@ pub fn run(context: &TaskContext, task: i32, statements: &[Statement]) -> Result
     })
 }
 
-fn execute(statement: &Statement) {
+fn execute(context: &mut TaskContext, statement: &Statement) -> Result<()> {
     match statement.mode {
         StatementMode::Plain => spi::execute(&statement.sql),
         StatementMode::TrustedForeignKey => {
@@ -42,6 +41,24 @@ fn execute(statement: &Statement) {
         StatementMode::NotValidForeignKey => {
             foreign_key::add_unchecked(&statement.sql, Verdict::NotValid);
         }
+        StatementMode::Secret(id) => execute_secret(context, id, &statement.sql)?,
+    }
+    Ok(())
+}
+
+/// Runs what the source says now; nobody gets to see more of it than `shown`.
+fn execute_secret(context: &mut TaskContext, id: ObjectId, shown: &str) -> Result<()> {
+    let source = context.source.get()?;
+    let sql = source.call(move |connection| secret::read_statement(connection, id))?;
+    match sql {
+        Some(sql) => {
+            utility::execute_shown_as(&sql, shown);
+            sql.into_bytes().fill(0);
+            Ok(())
+        }
+        // A role without a password.
+        None if id.class == Class::ROLE => Ok(()),
+        None => Err(Error::Internal("the source does not have the object any more".to_owned())),
     }
 }
 

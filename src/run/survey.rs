@@ -3,6 +3,7 @@
 //! Everything that can be wrong with the two databases as they are is found here, before anything has
 //! been changed.
 
+mod large_objects;
 mod source;
 mod tables;
 mod target;
@@ -10,7 +11,7 @@ mod target;
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
-use pgmig_core::ddl::{self, DdlOptions, Item, ItemKind};
+use pgmig_core::ddl::{self, DdlOptions, Item, ItemKind, TargetDatabase};
 use pgmig_core::model::{Catalog, Class};
 use pgmig_core::name::QualifiedName;
 use pgmig_core::options::Options;
@@ -18,10 +19,11 @@ use pgmig_core::plan::build::{self, Input, Plan};
 use pgmig_core::plan::existing::{self, Existing, Sides};
 use pgmig_core::plan::graph;
 use pgmig_core::plan::rename::Rename;
+use pgmig_core::plan::roles::{self, Roles};
 use pgmig_core::plan::select::Selection;
 use pgmig_core::plan::select_items::select_items;
 use pgmig_core::plan::task::{QualifiedNamePair, Task};
-use pgmig_core::plan::{Note, order};
+use pgmig_core::plan::{self, Note, order};
 use pgmig_core::source::wire::Connection;
 use pgmig_core::{Error, Result};
 
@@ -97,12 +99,20 @@ fn make_plan(
     selection: &Selection,
 ) -> Result<CompletePlan> {
     let options = &run.options;
-    let ddl_options = ddl_options(options, target.catalog.server.version_num);
+    let roles = plan_roles(run, source, target);
+    let known_roles: HashSet<String> = target.roles.iter().chain(&roles.created).cloned().collect();
+    let ddl_options = DdlOptions {
+        database: Some(TargetDatabase {
+            name: target.catalog.server.database.clone(),
+            settings: target.settings.clone(),
+        }),
+        ..DdlOptions::new(options, target.catalog.server.version_num)
+    };
     let rendered = ddl::render(&source.catalog, &ddl_options);
     let mut items = order::sort(rendered, &source.catalog.depends);
     let mut notes = Vec::new();
     let is_kept =
-        select_items(&items, &source.catalog, selection, options, &target.roles, &mut notes);
+        select_items(&items, &source.catalog, selection, options, &known_roles, &mut notes);
     let rename = options.source_schema.clone().zip(options.target_schema.clone());
     let rename = rename.map(|(from, to)| Rename { from, to });
     let mut wanted = Cow::Borrowed(&source.catalog);
@@ -113,8 +123,10 @@ fn make_plan(
     let wanted = wanted.as_ref();
     let kept = kept_tables(&items, &is_kept);
     let known = Known { run, source, target, wanted, kept, selection };
+    let large_objects = large_objects::read(run, session)?;
     if run.request.kind == RunKind::Validate {
-        let plan = known.plan_validation(rename.as_ref());
+        let mut plan = known.plan_validation(rename.as_ref());
+        plan::large_objects::add_comparison(&mut plan, &large_objects);
         return Ok(CompletePlan { plan, existing: Existing::default() });
     }
     check_extensions(&items, &is_kept, target)?;
@@ -141,24 +153,29 @@ fn make_plan(
         tables: &data,
         sequences: sequences(&source.catalog, wanted, &items, &is_kept),
         options,
-        roles: &target.roles,
+        role_statements: &roles.statements,
+        roles: &known_roles,
+        large_objects: &large_objects,
     };
     let mut plan = build::build(&input);
+    plan.notes.extend(roles.notes);
     plan.notes.extend(notes);
     plan.notes.extend(existing.notes.iter().cloned());
     Ok(CompletePlan { plan, existing })
 }
 
-fn ddl_options(options: &Options, target_version: u32) -> DdlOptions {
-    DdlOptions {
-        target_version,
-        owner: options.owner,
-        privileges: options.privileges,
-        comments: options.comments,
-        security_labels: options.security_labels,
-        tablespaces: options.tablespaces,
-        access_methods: options.table_access_methods,
+/// What is to be done about roles that the target does not have.
+fn plan_roles(run: &Run, source: &SourceReading, target: &TargetReading) -> Roles {
+    if !run.options.roles || run.options.data_only {
+        return Roles::default();
     }
+    let known = roles::Target {
+        roles: &target.roles,
+        settings: &target.settings,
+        major: target.catalog.server.version_num / 10_000,
+        is_superuser: run.request.is_superuser,
+    };
+    roles::plan(&source.catalog.roles, &known, &run.options)
 }
 
 /// Sequences among the items to be made, with identity columns' ones.

@@ -63,12 +63,12 @@ fn start(mailbox: &Mailbox) -> Result<TaskContext> {
     let request =
         request.map_err(|error| Error::Internal(format!("the request cannot be read: {error}")))?;
     let options = settings::parse_options(&request.options)?;
+    transaction::run(|| settings::apply(&options))?;
     let (state, role, encoding) = transaction::run(|| {
         process::set_application_name(&format!(
             "pgmig run {} worker {}",
             request.run, request.worker
         ));
-        settings::apply(&options)?;
         Ok((State::open()?, settings::current_role()?, settings::database_encoding()?))
     })?;
     let login = SourceLogin {
@@ -128,6 +128,17 @@ impl TaskContext {
             Work::Copy { loads } => load::copy(self, task, &loads),
             Work::Sequences { sequences } => load::set_sequences(self, task, &sequences),
             Work::Check { tables } => check::compare(self, task, &tables),
+            Work::Configuration { loads, sequences } => {
+                load::configuration::copy(self, task, &loads, &sequences)
+            }
+            Work::RemoveLargeObjects { oids } => load::large_objects::remove(self, task, &oids),
+            Work::LargeObjects { table_id, first, last } => {
+                let range = load::large_objects::Range { table_id, first, last };
+                load::large_objects::copy(self, task, range)
+            }
+            Work::CheckLargeObjects { table_id } => {
+                check::large_objects::compare(self, task, table_id)
+            }
         }
     }
 }

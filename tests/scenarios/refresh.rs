@@ -129,7 +129,9 @@ fn one_of_everything_can_be_refreshed_without_a_word() -> Result<()> {
     remember_schema(&databases, "everything_before")?;
     for options in ["{}", r#"{"drop_existing_tables": true}"#, "{}"] {
         migrate_well(&databases, options)?;
-        assert_eq!(databases.target_value(said)?, at_first, "{options}");
+        let now = databases.target_value(said)?;
+        let new: Vec<&str> = now.lines().filter(|line| !at_first.contains(line)).collect();
+        ensure!(new.is_empty(), "{options}: {}", new.join("\n"));
         expect_same_target(&databases, "everything_before")?;
         databases.expect_same_data()?;
     }

@@ -8,7 +8,8 @@ select
     pn.nspname as parent_schema,
     p.relname as parent_name,
     pg_catalog.has_table_privilege(c.oid, 'select')
-        and pg_catalog.has_schema_privilege(n.oid, 'usage') as can_select
+        and pg_catalog.has_schema_privilege(n.oid, 'usage') as can_select,
+    pg_catalog.row_security_active(c.oid) as is_filtered
 from pg_catalog.pg_class c
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
 left join pg_catalog.pg_inherits i on c.relispartition and i.inhrelid = c.oid

@@ -38,6 +38,7 @@ struct ListedTable {
     parent_schema: Option<String>,
     parent_name: Option<String>,
     can_select: bool,
+    is_filtered: bool,
 }
 
 impl ListedTable {
@@ -126,6 +127,14 @@ fn list_tables(
         if !unreadable.is_empty() {
             return Err(refuse_unreadable(&unreadable));
         }
+        let filtered: Vec<_> = tables
+            .iter()
+            .filter(|table| table.is_filtered && selection.selects_data(&table.schema, &table.name))
+            .map(|table| format!("\"{}.{}\"", table.schema, table.name))
+            .collect();
+        if !filtered.is_empty() {
+            return Err(refuse_filtered(&filtered));
+        }
     }
     Ok(tables
         .into_iter()
@@ -149,11 +158,33 @@ fn read_rows<T: DeserializeOwned>(connection: &mut Connection, query: &str) -> R
     Ok(rows)
 }
 
-fn refuse_unreadable(names: &[String]) -> Error {
+/// Names tables and sequences up to a limit.
+fn list_names(names: &[String]) -> String {
     let mut list = names[..names.len().min(MAX_NAMED)].join(", ");
     if names.len() > MAX_NAMED {
         list.push_str(&format!(" and {} more", names.len() - MAX_NAMED));
     }
+    list
+}
+
+fn refuse_filtered(tables: &[String]) -> Error {
+    Error::Preflight {
+        message: format!(
+            "row-level security would hide rows of {} tables from the source's user",
+            tables.len()
+        ),
+        detail: Some(format!("The tables are {}.", list_names(tables))),
+        hint: Some(
+            "Connect to the source as the tables' owner or as a role with BYPASSRLS, or leave them \
+             out with \"exclude_table_data\"."
+                .to_owned(),
+        ),
+        sqlstate: "42501",
+    }
+}
+
+fn refuse_unreadable(names: &[String]) -> Error {
+    let list = list_names(names);
     Error::Preflight {
         message: format!("permission denied for {} tables or sequences of the source", names.len()),
         detail: Some(format!("SELECT is needed on {list}.")),

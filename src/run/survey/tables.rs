@@ -8,10 +8,10 @@ use pgmig_core::model::{Catalog, Table, TableKind};
 use pgmig_core::name::QualifiedName;
 use pgmig_core::options::Options;
 use pgmig_core::plan::build::{self, Plan};
-use pgmig_core::plan::data_table::{DataTable, Part, combine_tree_conditions};
+use pgmig_core::plan::data_table::{DataTable, Part};
 use pgmig_core::plan::format::Formats;
 use pgmig_core::plan::placement::Placement;
-use pgmig_core::plan::ranges::{self, Limits, Split, TableFacts};
+use pgmig_core::plan::ranges::{self, Limits, Split, TableFacts, enclose_condition};
 use pgmig_core::plan::rename::Rename;
 use pgmig_core::plan::select::Selection;
 use pgmig_core::plan::validation;
@@ -79,9 +79,9 @@ impl<'a> Known<'a> {
         self.source.names.get(&table.oid).cloned().unwrap_or_else(own)
     }
 
-    /// The user's condition for a table.
-    fn condition(&self, table: &Table) -> Option<&'a str> {
-        self.selection.condition(&self.source_name(table))
+    /// The user's condition for a table, in parentheses.
+    fn condition(&self, table: &Table) -> Option<String> {
+        self.selection.condition(&self.source_name(table)).map(enclose_condition)
     }
 
     fn formats(&self) -> Formats<'a> {
@@ -102,12 +102,10 @@ impl<'a> Known<'a> {
         let limits = Limits::new(self.options(), version, total, jobs);
         let formats = self.formats();
         let placement = Placement::new(self.wanted, &self.target.catalog.server);
-        let by_oid: HashMap<u32, &Table> =
-            self.wanted.tables.iter().map(|table| (table.oid, table)).collect();
         let mut described: Vec<DataTable> = Vec::new();
         let mut routed: HashMap<u32, usize> = HashMap::new();
         for table in self.ordinary_tables() {
-            let part = self.describe_part(session, &limits, table, &by_oid)?;
+            let part = self.describe_part(session, &limits, table)?;
             match placement.find_route(table, &self.kept) {
                 None => described.push(self.new_table(&formats, table, None, part)),
                 Some((root, reason)) => match routed.get(&root.oid) {
@@ -147,7 +145,6 @@ impl<'a> Known<'a> {
         session: &Actor<Connection>,
         limits: &Limits,
         table: &Table,
-        by_oid: &HashMap<u32, &'a Table>,
     ) -> Result<Part> {
         let copies_data = self.copies_rows(table);
         let facts = TableFacts {
@@ -166,7 +163,7 @@ impl<'a> Known<'a> {
             source: facts.name,
             target: QualifiedName::new(&table.schema, &table.name),
             split,
-            condition: combine_tree_conditions(table, by_oid, |table| self.condition(table)),
+            condition: self.condition(table),
             copies_data,
             is_unlogged: build::is_unlogged(table),
             rows: facts.rows,
@@ -184,9 +181,11 @@ impl<'a> Known<'a> {
             self.selection.selects_data(schema, &table.name)
         };
         let target = &self.target.catalog;
-        let conditions = self.wanted.tables.iter().filter_map(|table| {
-            self.condition(table).map(|condition| (table.oid, condition.to_owned()))
-        });
+        let conditions = self
+            .wanted
+            .tables
+            .iter()
+            .filter_map(|table| self.condition(table).map(|condition| (table.oid, condition)));
         validation::build(&validation::Input {
             wanted: self.wanted,
             selected: &self.kept,

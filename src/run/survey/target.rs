@@ -18,6 +18,8 @@ pub(super) struct TargetReading {
     pub catalog: Catalog,
     pub formats: TargetFormats,
     pub roles: HashSet<String>,
+    /// Names of the server's settings, in lower case.
+    pub settings: HashSet<String>,
     /// Extensions that are there or can be created.
     pub extensions: HashSet<String>,
     /// OIDs of tables that hold exactly what an earlier run loaded, with the number of rows that they
@@ -58,6 +60,9 @@ pub(super) fn read(run: &Run) -> Result<TargetReading> {
             catalog,
             formats,
             roles: names("select r.rolname::text from pg_catalog.pg_roles r order by 1")?,
+            settings: names(
+                "select pg_catalog.lower(s.name) from pg_catalog.pg_settings s order by 1",
+            )?,
             extensions: names(
                 "select e.name::text from pg_catalog.pg_available_extensions e order by 1",
             )?,

@@ -194,7 +194,7 @@ impl<'a> Context<'a> {
 }
 
 /// A literal with one blank before it, whichever form it takes.
-fn literal(text: &str) -> String {
+pub(super) fn literal(text: &str) -> String {
     let quoted = quote_literal(text);
     if quoted.starts_with(' ') { quoted } else { format!(" {quoted}") }
 }

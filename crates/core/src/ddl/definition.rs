@@ -17,6 +17,9 @@ pub(super) fn render(context: &Context, definition: &Definition) -> Option<Item>
     item.schema = definition.schema.clone();
     item.table_oid = definition.table_oid;
     item.create = definition.create.clone();
+    item.roles = definition.roles.clone().unwrap_or_default();
+    item.has_secret = definition.has_secret.unwrap_or(false);
+    item.notes.extend(definition.note.clone());
     item.provides.extend(definition.parts.iter().flatten());
     item = match id.class {
         Class::STATISTICS => item.after_data(),
@@ -26,6 +29,9 @@ pub(super) fn render(context: &Context, definition: &Definition) -> Option<Item>
         | Class::EVENT_TRIGGER => item.at_the_end(),
         _ => item,
     };
+    if definition.create.is_empty() {
+        return Some(item);
+    }
     if let Some(owner) = definition.owner.as_ref().filter(|_| context.options.owner) {
         item.push_owner(&definition.noun, &definition.identity, owner);
     }
@@ -40,6 +46,7 @@ fn kind_of(class: Class) -> ItemKind {
         Class::LANGUAGE => ItemKind::Language,
         Class::FOREIGN_DATA_WRAPPER => ItemKind::ForeignDataWrapper,
         Class::SERVER => ItemKind::Server,
+        Class::USER_MAPPING => ItemKind::UserMapping,
         Class::COLLATION => ItemKind::Collation,
         Class::CONVERSION => ItemKind::Conversion,
         Class::OPERATOR => ItemKind::Operator,
@@ -51,6 +58,7 @@ fn kind_of(class: Class) -> ItemKind {
         Class::STATISTICS => ItemKind::Statistics,
         Class::PUBLICATION => ItemKind::Publication,
         Class::PUBLICATION_RELATION | Class::PUBLICATION_SCHEMA => ItemKind::PublicationMember,
+        Class::SUBSCRIPTION => ItemKind::Subscription,
         Class::EVENT_TRIGGER => ItemKind::EventTrigger,
         _ => ItemKind::TextSearch,
     }

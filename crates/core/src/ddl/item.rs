@@ -72,6 +72,8 @@ pub enum ItemKind {
     Subscription,
     EventTrigger,
     DefaultPrivileges,
+    /// Settings and the like of the database itself.
+    Database,
 }
 
 /// A statement that follows the creation of an object.
@@ -101,7 +103,11 @@ pub struct Item {
     pub create: Vec<String>,
     /// The roles that the above name; when one is missing the object cannot be made.
     pub roles: Vec<String>,
+    /// Whether `create` is what may be shown and the statement to run must be read when it runs.
+    pub has_secret: bool,
     pub attributes: Vec<Attribute>,
+    /// What cannot be carried, in words.
+    pub notes: Vec<String>,
     /// For a primary key or unique constraint: its index as a plain CREATE UNIQUE INDEX.
     pub index_definition: Option<String>,
     /// The statement that turns that index into the constraint.
@@ -130,7 +136,9 @@ impl Item {
             section: Section::PreData,
             create: Vec::new(),
             roles: Vec::new(),
+            has_secret: false,
             attributes: Vec::new(),
+            notes: Vec::new(),
             index_definition: None,
             using_index: None,
             provides: vec![id],

@@ -14,15 +14,18 @@ mod column;
 mod constraint;
 mod context;
 mod data_type;
+mod database;
 mod definition;
 mod index;
 mod item;
+pub mod large_object;
 mod namespace;
 mod privilege;
 mod rewrite;
 mod routine;
 mod separate;
 mod sequence;
+pub mod setting;
 mod table;
 mod view;
 
@@ -32,6 +35,7 @@ use context::Context;
 pub use item::{Attribute, Item, ItemKind, PRIVILEGES, Section};
 
 use crate::model::{Catalog, ObjectId};
+use crate::options::Options;
 use crate::plan::order;
 
 /// What to render, and for which server.
@@ -45,9 +49,33 @@ pub struct DdlOptions {
     pub security_labels: bool,
     pub tablespaces: bool,
     pub access_methods: bool,
+    /// None: nothing is said about the database itself.
+    pub database: Option<TargetDatabase>,
+}
+
+/// The database to be filled, for statements about the database itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetDatabase {
+    pub name: String,
+    /// Names of the settings that the server has, in lower case.
+    pub settings: HashSet<String>,
 }
 
 impl DdlOptions {
+    /// What a run's options ask for.
+    pub fn new(options: &Options, target_version: u32) -> Self {
+        DdlOptions {
+            target_version,
+            owner: options.owner,
+            privileges: options.privileges,
+            comments: options.comments,
+            security_labels: options.security_labels,
+            tablespaces: options.tablespaces,
+            access_methods: options.table_access_methods,
+            database: None,
+        }
+    }
+
     /// Everything, for a target of the given `server_version_num`.
     pub fn all(target_version: u32) -> Self {
         DdlOptions {
@@ -58,6 +86,7 @@ impl DdlOptions {
             security_labels: true,
             tablespaces: true,
             access_methods: true,
+            database: None,
         }
     }
 
@@ -105,6 +134,7 @@ fn render_parts(
     items.extend(catalog.definitions.iter().filter_map(|d| definition::render(c, d)));
     let privileges = privilege::render_all(c, &items);
     items.extend(privileges);
+    items.extend(database::render(c, &catalog.database));
     items.extend(catalog.default_acls.iter().filter_map(|acl| privilege::render_default(c, acl)));
     items
 }

@@ -7,10 +7,11 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
+use super::DdlOptions;
 use super::context::Context;
 use super::item::{Attribute, Item, ItemKind, PRIVILEGES, Section};
 use super::namespace::PUBLIC;
-use crate::model::{Acl, Class, DefaultAcl, Grant, ObjectId};
+use crate::model::{Acl, Class, Database, DefaultAcl, Grant, LargeObject, ObjectId};
 use crate::name::quote_ident;
 
 /// The privilege to run VACUUM and the like, and the major version it came with.
@@ -26,6 +27,50 @@ fn render(acl: &Acl, target_major: u32) -> Vec<Attribute> {
         owner: &acl.owner,
     };
     state_difference(&target, &find_initial(acl), &acl.grants, target_major)
+}
+
+/// The same for a large object.
+pub(super) fn render_large_object(
+    identity: &str,
+    object: &LargeObject,
+    options: &DdlOptions,
+) -> Vec<Attribute> {
+    let target = Target {
+        prefix: String::new(),
+        column: None,
+        on: identity.to_owned(),
+        owner: &object.owner,
+    };
+    state_difference(&target, &object.initial, &object.grants, options.target_major())
+}
+
+/// The same for a database, under the name that it has on the target.
+pub(super) fn render_database(
+    identity: &str,
+    database: &Database,
+    options: &DdlOptions,
+) -> Vec<Attribute> {
+    let target = Target {
+        prefix: String::new(),
+        column: None,
+        on: format!("database {identity}"),
+        owner: &database.owner,
+    };
+    state_difference(&target, &database.initial, &database.grants, options.target_major())
+}
+
+/// Says who loses a privilege that the target does not know.
+fn find_unknown(grants: &[Grant], initial: &[Grant], target_major: u32) -> Option<String> {
+    let mut losers: Vec<&str> = grants
+        .iter()
+        .filter(|grant| grant.privilege == MAINTAIN && target_major < MAINTAIN_SINCE)
+        .filter(|grant| !initial.contains(grant))
+        .map(|grant| grant.grantee.as_deref().unwrap_or("public"))
+        .collect();
+    losers.dedup();
+    (!losers.is_empty()).then(|| {
+        format!("the target has no privilege \"{MAINTAIN}\", left out for {}", losers.join(", "))
+    })
 }
 
 /// The default privileges of a role.
@@ -50,7 +95,9 @@ pub(super) fn render_default(context: &Context, acl: &DefaultAcl) -> Option<Item
     for attribute in &mut item.attributes {
         attribute.roles.push(acl.role.clone());
     }
-    (context.options.privileges && !item.attributes.is_empty()).then_some(item)
+    item.notes.extend(find_unknown(&acl.grants, &acl.initial, target_major));
+    let is_empty = item.attributes.is_empty() && item.notes.is_empty();
+    (context.options.privileges && !is_empty).then_some(item)
 }
 
 /// The statements that turn `initial` into `grants`, as far as the target knows the privileges.
@@ -91,12 +138,14 @@ pub(super) fn render_all(context: &Context, items: &[Item]) -> Vec<Item> {
     let made: HashSet<ObjectId> = items.iter().flat_map(|item| &item.provides).copied().collect();
     let mut privileges = Vec::new();
     for (&id, acls) in &context.catalog.annotations.acls {
-        let attributes: Vec<Attribute> = acls
-            .iter()
-            .filter(|acl| acl.is_foreign || made.contains(&id))
-            .flat_map(|acl| render(acl, context.options.target_major()))
+        let target_major = context.options.target_major();
+        let stated = || acls.iter().filter(|acl| acl.is_foreign || made.contains(&id));
+        let attributes: Vec<Attribute> =
+            stated().flat_map(|acl| render(acl, target_major)).collect();
+        let notes: Vec<String> = stated()
+            .filter_map(|acl| find_unknown(&acl.grants, &acl.initial, target_major))
             .collect();
-        if let (Some(acl), false) = (acls.first(), attributes.is_empty()) {
+        if let (Some(acl), false) = (acls.first(), attributes.is_empty() && notes.is_empty()) {
             let object = format!("privileges on {} {}", acl.kind, acl.identity);
             let own_id = ObjectId { subid: PRIVILEGES, ..id };
             let mut item = Item::new(own_id, ItemKind::Privileges, object, &acl.identity);
@@ -108,6 +157,7 @@ pub(super) fn render_all(context: &Context, items: &[Item]) -> Vec<Item> {
                 subid: PRIVILEGES,
             }));
             item.attributes = attributes;
+            item.notes = notes;
             privileges.push(item);
         }
     }

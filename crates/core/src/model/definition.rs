@@ -20,6 +20,12 @@ pub struct Definition {
     /// The table it belongs to, if it belongs to one.
     pub table_oid: Option<u32>,
     pub create: Vec<String>,
+    /// Roles that the above name.
+    pub roles: Option<Vec<String>>,
+    /// Whether what runs differs from what is shown above, which holds secrets.
+    pub has_secret: Option<bool>,
+    /// What cannot be carried, in words.
+    pub note: Option<String>,
     /// Addresses of what comes into being with it.
     pub parts: Option<Vec<ObjectId>>,
 }

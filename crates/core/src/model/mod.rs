@@ -7,9 +7,11 @@
 mod constraint;
 mod data_type;
 mod definition;
+mod large_object;
 mod object;
 mod relation;
 mod rewrite;
+mod role;
 mod routine;
 
 use std::collections::HashSet;
@@ -21,6 +23,7 @@ pub use data_type::{
     BaseType, CompositeType, DataType, DomainType, RangeType, TypeDefinition, TypeInfo, TypeKind,
 };
 pub use definition::{DefaultAcl, Definition};
+pub use large_object::LargeObject;
 pub use object::{
     Acl, Annotations, Class, Comment, Depend, DependKind, Grant, ObjectId, SecurityLabel,
 };
@@ -30,6 +33,7 @@ pub use relation::{
     TextOrder, View,
 };
 pub use rewrite::{Enabled, Policy, Rule, Trigger};
+pub use role::{Database, DatabaseSetting, Membership, Role};
 pub use routine::{Aggregate, Function, RoutineKind};
 
 /// Everything that is known of one database.
@@ -55,6 +59,9 @@ pub struct Catalog {
     /// Objects of the smaller classes, those of extensions included.
     pub definitions: Vec<Definition>,
     pub default_acls: Vec<DefaultAcl>,
+    /// Those of the whole cluster.
+    pub roles: Vec<Role>,
+    pub database: Database,
     pub annotations: Annotations,
     /// Functions that run statements, extensions' own included.
     pub procedural_functions: HashSet<u32>,
@@ -109,4 +116,9 @@ pub struct ExtensionConfig {
     pub name: String,
     /// `where …`, or nothing.
     pub condition: String,
+    pub is_sequence: bool,
+    /// Whether the session may read its rows.
+    pub is_readable: bool,
+    /// Those that are not generated.
+    pub columns: Vec<String>,
 }

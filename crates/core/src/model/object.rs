@@ -22,6 +22,7 @@ impl Class {
     pub const TYPE: Class = Class(1247);
     pub const FUNCTION: Class = Class(1255);
     pub const RELATION: Class = Class(1259);
+    pub const ROLE: Class = Class(1260);
     pub const DATABASE: Class = Class(1262);
     pub const SERVER: Class = Class(1417);
     pub const USER_MAPPING: Class = Class(1418);

@@ -65,6 +65,7 @@ pub struct Options {
     /// None: as `copies_large_objects` decides.
     pub large_objects: Option<bool>,
     pub roles: bool,
+    pub database_properties: bool,
     pub foreign_keys: ForeignKeys,
     pub validation: Validation,
     pub on_error: OnError,
@@ -159,6 +160,7 @@ impl Default for Options {
             unlogged_table_data: true,
             large_objects: None,
             roles: false,
+            database_properties: false,
             foreign_keys: ForeignKeys::Validate,
             validation: Validation::Rows,
             on_error: OnError::Stop,

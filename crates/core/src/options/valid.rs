@@ -89,25 +89,25 @@ pub const VALID: &[OptionSpec] = &[
         name: "tables",
         kind: Kind::Patterns,
         default: "[]",
-        meaning: "tables to copy, as `name` or `schema.name`; none given: all",
+        meaning: "tables to copy, as `name` or `schema.name`, with their partitions; none given: all",
     },
     OptionSpec {
         name: "exclude_tables",
         kind: Kind::Patterns,
         default: "[]",
-        meaning: "tables to leave out",
+        meaning: "tables to leave out, with their partitions",
     },
     OptionSpec {
         name: "exclude_table_data",
         kind: Kind::Patterns,
         default: "[]",
-        meaning: "tables to create without their rows",
+        meaning: "tables to create without their rows, with their partitions",
     },
     OptionSpec {
         name: "where",
         kind: Kind::Conditions,
         default: "{}",
-        meaning: "conditions on the rows of tables, evaluated on the source",
+        meaning: "conditions on the rows of tables and their partitions, evaluated on the source",
     },
     OptionSpec {
         name: "jobs",
@@ -247,6 +247,12 @@ pub const VALID: &[OptionSpec] = &[
         kind: Kind::Flag,
         default: "false",
         meaning: "create missing roles first",
+    },
+    OptionSpec {
+        name: "database_properties",
+        kind: Kind::Flag,
+        default: "false",
+        meaning: "copy settings, comment and privileges of the database itself",
     },
     OptionSpec {
         name: "foreign_keys",

@@ -12,8 +12,10 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::Note;
+use super::configuration;
 use super::data_table::{DataTable, GROUP_BYTES, GROUP_RELATIONS, Part};
 use super::existing::Existing;
+use super::large_objects::{self, LargeObjects};
 use super::task::{
     CheckTable, LockMode, QualifiedNamePair, RunTable, Statement, StatementMode, Task, TaskKind,
     TaskLock, Work,
@@ -43,8 +45,11 @@ pub struct Input<'a> {
     pub existing: &'a Existing,
     pub tables: &'a [DataTable],
     pub sequences: Vec<QualifiedNamePair>,
+    pub large_objects: &'a LargeObjects,
     pub options: &'a Options,
-    /// Roles that the target has.
+    /// What makes roles that the target does not have.
+    pub role_statements: &'a [Statement],
+    /// Roles that the target has, or will have.
     pub roles: &'a HashSet<String>,
 }
 
@@ -59,17 +64,22 @@ pub struct Plan {
 /// Makes the plan of a run that copies.
 pub fn build(input: &Input<'_>) -> Plan {
     let mut builder = Builder::new(input);
-    let cleared = builder.add_clearing();
+    let roles = input.role_statements.to_vec();
+    let roles = builder.add_statements(roles, TaskKind::Ddl, "roles", None);
+    let cleared = builder.add_clearing(roles);
     let schema = builder.add_schema(cleared);
     builder.add_copies(schema);
     builder.add_keys(schema);
     builder.add_logging();
     builder.add_foreign_keys();
     builder.add_restored(schema);
+    large_objects::add_copies(&mut builder.plan, input.large_objects, schema);
     builder.add_checks(schema);
     builder.add_analyze();
     let barrier = builder.add_barrier(schema);
     builder.add_sequences(barrier);
+    let (plan, extensions) = (&mut builder.plan, &input.wanted.extensions);
+    configuration::add(plan, extensions, input.items, input.is_kept, input.options, barrier);
     let barrier = builder.add_amendments(barrier);
     builder.add_rest(barrier);
     builder.plan
@@ -225,7 +235,7 @@ impl<'a> Builder<'a> {
     // ---- before the data -------------------------------------------------------------------
 
     /// Drops and truncations of what the target has; returns the last task.
-    fn add_clearing(&mut self) -> Option<i32> {
+    fn add_clearing(&mut self, after: Option<i32>) -> Option<i32> {
         let mut statements: Vec<Statement> = self
             .input
             .existing
@@ -244,7 +254,7 @@ impl<'a> Builder<'a> {
                 }
             }
         }
-        self.add_statements(statements, TaskKind::Ddl, "clearing of existing tables", None)
+        self.add_statements(statements, TaskKind::Ddl, "clearing of existing tables", after)
     }
 
     /// Everything that must be there before rows can be.
@@ -296,10 +306,12 @@ impl<'a> Builder<'a> {
     /// The statements of an item, without those that name roles the target does not have.
     fn statements_of(&mut self, item: &Item) -> Vec<Statement> {
         let attributes = self.attributes_of(item, &item.attributes);
-        item.create
-            .iter()
-            .chain(attributes.iter())
-            .map(|sql| Statement::new(&item.object, sql))
+        let mode =
+            if item.has_secret { StatementMode::Secret(item.id) } else { StatementMode::Plain };
+        let create = item.create.iter();
+        create
+            .map(|sql| Statement { mode, ..Statement::new(&item.object, sql) })
+            .chain(attributes.iter().map(|sql| Statement::new(&item.object, sql)))
             .collect()
     }
 
@@ -983,7 +995,11 @@ impl<'a> Builder<'a> {
         needed.extend(self.plan.tasks.iter().filter_map(|task| {
             let is_awaited = matches!(
                 task.kind,
-                TaskKind::Copy | TaskKind::Index | TaskKind::Constraint | TaskKind::ForeignKey
+                TaskKind::Copy
+                    | TaskKind::LargeObject
+                    | TaskKind::Index
+                    | TaskKind::Constraint
+                    | TaskKind::ForeignKey
             );
             is_awaited.then_some(task.id)
         }));

@@ -4,11 +4,8 @@
 //! the partitioned table stands for all of them: each partition is read by itself on the source, all
 //! are written through the one table, and counts and checksums are those of the whole.
 
-use std::collections::HashMap;
-
-use super::ranges::{Range, Split, enclose_condition, join_conditions};
+use super::ranges::{Range, Split, join_conditions};
 use super::task::{CheckPart, CheckTable, Format, Load};
-use crate::model::Table;
 use crate::name::QualifiedName;
 
 /// A relation of more bytes than this is copied by a task of its own.
@@ -149,22 +146,4 @@ impl Part {
     fn is_small(&self) -> bool {
         self.split.ranges.len() == 1 && self.bytes <= SMALL_BYTES
     }
-}
-
-/// The user's conditions for a table and, if it is a partition, for the tables above it, ANDed and each
-/// in parentheses.
-pub fn combine_tree_conditions<'a>(
-    table: &'a Table,
-    tables: &HashMap<u32, &'a Table>,
-    condition_of: impl Fn(&Table) -> Option<&'a str>,
-) -> Option<String> {
-    let mut condition = None;
-    let mut next = Some(table);
-    while let Some(table) = next {
-        let own = condition_of(table).map(enclose_condition);
-        condition = join_conditions(condition, own);
-        let parent = table.parents.first().filter(|_| table.is_partition);
-        next = parent.and_then(|oid| tables.get(oid)).copied();
-    }
-    condition
 }

@@ -93,25 +93,28 @@ fn identify(item: &Item) -> Identity {
 pub fn compare(sides: &Sides<'_>, loaded: &[u32], options: &Options) -> Result<Existing> {
     let mut existing = Existing::default();
     let pairs = match_tables(sides);
-    let gone = if options.drop_existing_tables {
+    let made = part::find_made(sides, options);
+    let mut gone = if options.drop_existing_tables {
         replace::drop_tables(sides, &pairs, options, &mut existing)?
     } else {
-        let loaded: HashSet<u32> = loaded.iter().copied().collect();
+        let with_data: HashSet<u32> = loaded.iter().copied().collect();
         if options.data_only {
-            obstacle::check_tables(sides, &loaded, &pairs)?;
+            obstacle::check_tables(sides, &with_data, &pairs)?;
         }
         let loaded: Vec<Pair<'_>> =
-            pairs.iter().copied().filter(|(wanted, _)| loaded.contains(&wanted.oid)).collect();
+            pairs.iter().copied().filter(|(wanted, _)| with_data.contains(&wanted.oid)).collect();
         obstacle::check_rows(sides, loaded.iter().map(|(_, target)| *target), options)?;
         obstacle::check_foreign_keys(sides, loaded.iter().map(|(_, target)| *target))?;
         obstacle::check_columns(&pairs, &loaded)?;
         obstacle::check_types(sides, &loaded)?;
         existing.tables = pairs.iter().map(|(wanted, target)| (wanted.oid, target.oid)).collect();
-        let made = part::find_made(sides, options);
         let gone = part::drop_parts(sides, &loaded, &made, &mut existing);
         part::take_over_owed(sides, &pairs, &made, &mut existing);
         gone
     };
+    if !loaded.is_empty() {
+        gone.extend(part::drop_domain_checks(sides, &made, &mut existing));
+    }
     obstacle::check_names(sides, &gone)?;
     find_present(sides, &gone, &mut existing);
     Ok(existing)

@@ -4,15 +4,18 @@
 //! and `format` how rows travel; `build` puts it all into tasks, `graph` says which is next.
 
 pub mod build;
+pub mod configuration;
 pub mod data_table;
 pub mod existing;
 pub mod format;
 pub mod graph;
+pub mod large_objects;
 pub mod order;
 pub mod pattern;
 pub mod placement;
 pub mod ranges;
 pub mod rename;
+pub mod roles;
 pub mod select;
 pub mod select_items;
 pub mod task;

@@ -63,6 +63,20 @@ pub fn select_items(
             });
         }
     }
+    for (item, _) in items.iter().zip(&is_kept).filter(|(_, is_kept)| **is_kept) {
+        let note =
+            |message: &String| Note { object: item.object.clone(), message: message.clone() };
+        notes.extend(item.notes.iter().map(note));
+    }
+    let database = items.iter().find(|item| item.kind == ItemKind::Database);
+    if let Some(item) = database.filter(|_| !options.database_properties) {
+        notes.push(Note {
+            object: item.object.clone(),
+            message: "the source's has settings, a comment or privileges of its own, which option \
+                      \"database_properties\" would carry"
+                .to_owned(),
+        });
+    }
     is_kept
 }
 
@@ -87,6 +101,7 @@ fn is_selected(
         ItemKind::Extension => options.extensions,
         ItemKind::Policy | ItemKind::RowSecurity => options.policies,
         ItemKind::Publication | ItemKind::PublicationMember => options.publications,
+        ItemKind::Database => options.database_properties,
         ItemKind::Subscription => options.subscriptions,
         ItemKind::ForeignKey => options.foreign_keys != ForeignKeys::Skip,
         _ => true,

@@ -5,6 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::ObjectId;
 use crate::name::{QualifiedName, quote_ident};
 
 /// The kinds of task, as `pgmig.tasks` shows them.
@@ -110,6 +111,8 @@ pub enum StatementMode {
     TrustedForeignKey,
     /// Adds a foreign key that is left not valid.
     NotValidForeignKey,
+    /// The text is for people only; what runs holds a secret and is read from the source.
+    Secret(ObjectId),
 }
 
 impl StatementMode {
@@ -130,16 +133,42 @@ pub enum Work {
     Sequences { sequences: Vec<QualifiedNamePair> },
     /// Count (and hash) tables on both sides.
     Check { tables: Vec<CheckTable> },
+    /// Copy the user's rows of an extension's tables, unless the target has some, and its sequences.
+    Configuration { loads: Vec<Load>, sequences: Vec<QualifiedNamePair> },
+    /// Remove large objects of the target.
+    RemoveLargeObjects { oids: Vec<u32> },
+    /// Copy the large objects with OIDs from `first` to `last`.
+    LargeObjects { table_id: i32, first: u32, last: u32 },
+    /// Count (and hash) large objects on both sides.
+    CheckLargeObjects { table_id: i32 },
 }
 
 impl Work {
+    /// Whether the work needs a session with the source.
+    pub fn reads_source(&self) -> bool {
+        match self {
+            Work::Copy { .. }
+            | Work::Sequences { .. }
+            | Work::Configuration { .. }
+            | Work::Check { .. }
+            | Work::LargeObjects { .. }
+            | Work::CheckLargeObjects { .. } => true,
+            Work::Statements { statements } => statements
+                .iter()
+                .any(|statement| matches!(statement.mode, StatementMode::Secret(_))),
+            Work::RemoveLargeObjects { .. } => false,
+        }
+    }
+
     /// What is done, as SQL for people: statements for the target, or those that the source is asked.
     pub fn statements(&self) -> Vec<String> {
         match self {
             Work::Statements { statements } => {
                 statements.iter().map(|statement| format!("{};", statement.sql)).collect()
             }
-            Work::Copy { loads } => loads.iter().map(|load| load.copy_out_statement()).collect(),
+            Work::Copy { loads } | Work::Configuration { loads, .. } => {
+                loads.iter().map(|load| load.copy_out_statement()).collect()
+            }
             Work::Sequences { sequences } => sequences
                 .iter()
                 .map(|pair| format!("select last_value, is_called from {};", pair.source.quoted()))
@@ -149,6 +178,19 @@ impl Work {
                 .flat_map(|table| &table.source)
                 .map(|part| format!("{};", part.count_statement()))
                 .collect(),
+            Work::RemoveLargeObjects { oids } => {
+                oids.iter().map(|oid| format!("select pg_catalog.lo_unlink({oid});")).collect()
+            }
+            Work::LargeObjects { first, last, .. } => vec![format!(
+                "select loid, pageno, data from pg_catalog.pg_largeobject \
+                 where loid between {first} and {last} order by loid, pageno;"
+            )],
+            Work::CheckLargeObjects { .. } => {
+                vec![
+                    "select pg_catalog.count(*) from pg_catalog.pg_largeobject_metadata;"
+                        .to_owned(),
+                ]
+            }
         }
     }
 }

@@ -7,7 +7,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::build::{Plan, is_unlogged, new_check_task};
-use super::data_table::{GROUP_BYTES, GROUP_RELATIONS, combine_tree_conditions};
+use super::data_table::{GROUP_BYTES, GROUP_RELATIONS};
 use super::format::Formats;
 use super::placement::Placement;
 use super::ranges::estimate_rows;
@@ -30,7 +30,7 @@ pub struct Input<'a> {
     pub target_selected: &'a HashSet<u32>,
     pub formats: &'a Formats<'a>,
     pub placement: &'a Placement<'a>,
-    /// The user's `where` as it was given, by OID of the source's table.
+    /// The user's `where` in parentheses, by OID of the source's table.
     pub conditions: &'a HashMap<u32, String>,
 }
 
@@ -209,11 +209,9 @@ impl<'a> Planner<'a> {
         self.input.source_names.get(&table.oid).cloned().unwrap_or_else(own)
     }
 
-    /// The user's conditions for a table and the partitioned tables above it.
-    fn condition(&self, table: &'a Table) -> Option<String> {
-        combine_tree_conditions(table, &self.source.by_oid, |table| {
-            self.input.conditions.get(&table.oid).map(String::as_str)
-        })
+    /// The user's condition for a table.
+    fn condition(&self, table: &Table) -> Option<String> {
+        self.input.conditions.get(&table.oid).cloned()
     }
 
     /// The format in which both sides are read; a type that differs may still hold equal values.

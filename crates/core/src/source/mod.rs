@@ -3,6 +3,7 @@
 pub mod binary_types;
 pub mod catalog;
 pub mod dsn;
+pub mod large_objects;
 pub mod ranges;
 pub mod session;
 pub mod snapshot;

@@ -18,7 +18,8 @@ const FEATURE_NOT_SUPPORTED: &str = "0A000";
 
 /// Settings of every session, with the version that brought them. Text forms of values must not depend
 /// on the server's configuration; rows must not be filtered in silence; scans start at the first page,
-/// so that ranges are read in order; nothing ends a session but pgmig.
+/// so that ranges are read in order; compiling catalog queries takes longer than running them; nothing
+/// ends a session but pgmig.
 const SETTINGS: &[(u32, &str, &str)] = &[
     (0, "search_path", ""),
     (0, "DateStyle", "ISO, YMD"),
@@ -31,6 +32,7 @@ const SETTINGS: &[(u32, &str, &str)] = &[
     (0, "row_security", "off"),
     (0, "synchronize_seqscans", "off"),
     (0, "quote_all_identifiers", "off"),
+    (110_000, "jit", "off"),
     (0, "statement_timeout", "0"),
     (0, "lock_timeout", "0"),
     (0, "idle_in_transaction_session_timeout", "0"),

@@ -70,6 +70,38 @@ pub(super) fn drop_parts(
     gone
 }
 
+/// Drops checks of domains that may read tables which are empty for a while.
+pub(super) fn drop_domain_checks(
+    sides: &Sides<'_>,
+    made: &HashSet<Identity>,
+    existing: &mut Existing,
+) -> HashSet<Identity> {
+    let domains: HashMap<u32, u32> =
+        sides.target.constraints.iter().map(|check| (check.oid, check.domain_oid)).collect();
+    let mut gone = HashSet::new();
+    for item in sides.target_items {
+        let domain = domains
+            .get(&item.id.oid)
+            .and_then(|oid| sides.target.types.iter().find(|data_type| data_type.oid == *oid));
+        let (ItemKind::Check, None, Some(domain)) = (item.kind, item.table_oid, domain) else {
+            continue;
+        };
+        if made.contains(&identify(item)) {
+            let name = quote_ident(&item.name);
+            let identity = quote_qualified(&domain.schema, &domain.name);
+            existing.drops.push(Drop {
+                kind: item.kind,
+                object: item.object.clone(),
+                table: QualifiedName::new(&domain.schema, &domain.name),
+                sql: Some(format!("alter domain {identity} drop constraint if exists {name}")),
+                definition: statements(item),
+            });
+            gone.insert(identify(item));
+        }
+    }
+    gone
+}
+
 /// Takes over what an earlier run dropped from these tables and nobody has built since.
 pub(super) fn take_over_owed(
     sides: &Sides<'_>,
@@ -180,7 +212,7 @@ fn index_of(item: &Item) -> Option<u32> {
 
 /// The statement that drops a part of a table, with its place in the order; None as the statement
 /// for what vanishes with something else.
-fn render_drop(item: &Item, table: &Table) -> Option<(u8, Option<String>)> {
+pub(super) fn render_drop(item: &Item, table: &Table) -> Option<(u8, Option<String>)> {
     let relation = quote_qualified(&table.schema, &table.name);
     let name = quote_ident(&item.name);
     // A child's part goes with its parent's, so it may be gone already.

@@ -3,11 +3,13 @@
 use std::collections::{HashMap, HashSet};
 
 use super::obstacle::{self, list};
-use super::{Drop, Existing, Identity, Pair, Sides, identify, kept_identities, statements};
+use super::{Drop, Existing, Identity, Pair, Sides, identify, kept_identities, part, statements};
 use crate::Result;
 use crate::ddl::{Item, ItemKind};
 use crate::error::Error;
-use crate::model::{Catalog, Class, ConstraintKind, DependKind, ObjectId, RoutineKind, Table};
+use crate::model::{
+    Catalog, Class, ConstraintKind, DependKind, ObjectId, RoutineKind, Table, TableKind,
+};
 use crate::name::{QualifiedName, quote_ident, quote_qualified};
 use crate::options::Options;
 
@@ -37,21 +39,32 @@ pub(super) fn drop_tables(
             sqlstate: "2BP01",
         });
     }
+    drop_foreign_keys(sides.target, &fall, existing);
+    let going: HashMap<u32, &Table> = tables.iter().map(|table| (table.oid, *table)).collect();
     for item in sides.target_items.iter().rev() {
-        let sql =
-            fall.dependents.contains(&identify(item)).then(|| render_drop(item, sides.target));
-        if let Some(sql) = sql.flatten() {
+        let table = item.table_oid.and_then(|oid| going.get(&oid));
+        let (sql, definition) = match table {
+            Some(table) if item.kind == ItemKind::Table => (Some(drop_table(table)), Vec::new()),
+            // The rest goes with the table, but for what stands in a circle with it.
+            Some(table) if fall.is_needed_by(item, sides) => {
+                (render_drop_of_part(item, table, sides), Vec::new())
+            }
+            Some(_) => (None, Vec::new()),
+            None if fall.dependents.contains(&identify(item)) => {
+                (render_drop(item, sides), statements(item))
+            }
+            None => (None, Vec::new()),
+        };
+        if sql.is_some() {
             existing.drops.push(Drop {
                 kind: item.kind,
                 object: item.object.clone(),
                 table: QualifiedName::new(item.schema.as_deref().unwrap_or_default(), &item.name),
-                sql: Some(sql),
-                definition: statements(item),
+                sql,
+                definition,
             });
         }
     }
-    drop_foreign_keys(sides.target, &fall, existing);
-    drop_in_order(sides.target, tables, existing);
     Ok(sides.target_items.iter().filter(|item| fall.takes(item)).map(identify).collect())
 }
 
@@ -79,30 +92,6 @@ fn drop_foreign_keys(target: &Catalog, fall: &Fall, existing: &mut Existing) {
     }
 }
 
-/// The tables, children first; partitions that only the target has go with their parents.
-fn drop_in_order(target: &Catalog, mut tables: Vec<&Table>, existing: &mut Existing) {
-    let by_oid: HashMap<u32, &Table> =
-        target.tables.iter().map(|table| (table.oid, table)).collect();
-    tables.sort_by_key(|table| std::cmp::Reverse(depth(&by_oid, table)));
-    for table in tables {
-        let name = QualifiedName::new(&table.schema, &table.name);
-        let noun = if table.foreign_server.is_some() { "foreign table" } else { "table" };
-        existing.drops.push(Drop {
-            kind: ItemKind::Table,
-            object: format!("{noun} {name}"),
-            sql: Some(format!("drop {noun} if exists {}", name.quoted())),
-            table: name,
-            definition: Vec::new(),
-        });
-    }
-}
-
-/// How many levels of inheritance are above the table.
-fn depth(by_oid: &HashMap<u32, &Table>, table: &Table) -> usize {
-    let parents = table.parents.iter().filter_map(|oid| by_oid.get(oid));
-    parents.map(|parent| 1 + depth(by_oid, parent)).max().unwrap_or(0)
-}
-
 /// All that falls when tables are dropped.
 struct Fall {
     objects: HashSet<ObjectId>,
@@ -116,6 +105,12 @@ impl Fall {
     /// Whether the relation falls.
     fn includes(&self, relation_oid: u32) -> bool {
         self.objects.contains(&ObjectId::new(Class::RELATION, relation_oid))
+    }
+
+    /// Whether something that is dropped before the tables cannot be while the item is there.
+    fn is_needed_by(&self, item: &Item, sides: &Sides<'_>) -> bool {
+        let needed = item.depends_on.iter().map(|position| &sides.target_items[*position]);
+        needed.into_iter().any(|needed| self.dependents.contains(&identify(needed)))
     }
 
     /// Whether the item is gone once the tables are.
@@ -170,6 +165,7 @@ fn find_fall(sides: &Sides<'_>, tables: &[&Table]) -> Fall {
             match item {
                 Some(item) if is_droppable(item.kind) && kept.contains(&identify(item)) => {
                     fall.dependents.insert(identify(item));
+                    fall.dependents.insert((ItemKind::ViewBody, item.object.clone()));
                     open.push(item.id.whole());
                 }
                 _ => in_the_way.push(*dependent),
@@ -179,9 +175,10 @@ fn find_fall(sides: &Sides<'_>, tables: &[&Table]) -> Fall {
     let hindrances: HashSet<String> = in_the_way
         .iter()
         .filter(|id| !fall.objects.contains(id))
-        .filter_map(|id| item_of.get(id))
-        .filter(|item| !fall.takes(item))
-        .map(|item| item.object.clone())
+        .filter_map(|id| match item_of.get(id) {
+            Some(item) => (!fall.takes(item)).then(|| item.object.clone()),
+            None => Some(format!("object {} of catalog {}", id.oid, id.class.0)),
+        })
         .collect();
     fall.hindrances.extend(hindrances);
     fall.hindrances.sort();
@@ -206,19 +203,50 @@ fn is_droppable(kind: ItemKind) -> bool {
     )
 }
 
-fn render_drop(item: &Item, target: &Catalog) -> Option<String> {
+fn drop_table(table: &Table) -> String {
+    let noun = match table.relkind {
+        TableKind::Foreign => "foreign table",
+        TableKind::Ordinary | TableKind::Partitioned => "table",
+    };
+    format!("drop {noun} if exists {}", quote_qualified(&table.schema, &table.name))
+}
+
+/// The statement that drops a part of a table that goes.
+fn render_drop_of_part(item: &Item, table: &Table, sides: &Sides<'_>) -> Option<String> {
+    if item.kind == ItemKind::Default {
+        let identity = quote_qualified(&table.schema, &table.name);
+        let column = table.columns.iter().find(|column| column.default_oid == item.id.oid)?;
+        let name = quote_ident(&column.name);
+        return Some(format!("alter table only {identity} alter column {name} drop default"));
+    }
+    match part::render_drop(item, table) {
+        Some((_, sql)) => sql,
+        None => render_drop(item, sides),
+    }
+}
+
+/// The statement that undoes what made the item, when everything after it has been undone.
+fn render_drop(item: &Item, sides: &Sides<'_>) -> Option<String> {
     let schema = item.schema.as_deref().unwrap_or_default();
     let identity = quote_qualified(schema, &item.name);
     let on = |oid: Option<u32>| {
-        let table = target.tables.iter().find(|table| Some(table.oid) == oid)?;
+        let table = sides.target.tables.iter().find(|table| Some(table.oid) == oid)?;
         let relation = quote_qualified(&table.schema, &table.name);
         Some(format!("if exists {} on {relation}", quote_ident(&item.name)))
     };
     match item.kind {
         ItemKind::View => Some(format!("drop view if exists {identity}")),
+        // Back to the dummy that a view in a circle starts as.
+        ItemKind::ViewBody => {
+            let mut items = sides.target_items.iter();
+            let view =
+                items.find(|view| view.kind == ItemKind::View && view.object == item.object)?;
+            let query = view.create.first()?.strip_prefix("create view")?;
+            Some(format!("create or replace view{query}"))
+        }
         ItemKind::MaterializedView => Some(format!("drop materialized view if exists {identity}")),
         ItemKind::Function => {
-            let function = target.functions.iter().find(|f| f.oid == item.id.oid)?;
+            let function = sides.target.functions.iter().find(|f| f.oid == item.id.oid)?;
             let noun = match function.kind {
                 RoutineKind::Procedure => "procedure",
                 _ => "function",

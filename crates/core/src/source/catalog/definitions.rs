@@ -6,11 +6,12 @@ use crate::model::Definition;
 use crate::source::CatalogSession;
 
 /// The first major version with a query's catalog, and the query.
-const QUERIES: [(u32, &str); 22] = [
+const QUERIES: [(u32, &str); 24] = [
     (10, include_str!("definition/access_methods.sql")),
     (10, include_str!("definition/languages.sql")),
     (10, include_str!("definition/foreign_data_wrappers.sql")),
     (10, include_str!("definition/servers.sql")),
+    (10, include_str!("definition/user_mappings.sql")),
     (10, include_str!("definition/collations.sql")),
     (10, include_str!("definition/conversions.sql")),
     (10, include_str!("definition/operators.sql")),
@@ -28,6 +29,7 @@ const QUERIES: [(u32, &str); 22] = [
     (10, include_str!("definition/publications.sql")),
     (10, include_str!("definition/publication_tables.sql")),
     (15, include_str!("definition/publication_schemas.sql")),
+    (10, include_str!("definition/subscriptions.sql")),
     (10, include_str!("definition/event_triggers.sql")),
 ];
 

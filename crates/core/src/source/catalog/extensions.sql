@@ -12,7 +12,19 @@ select
         c.oid::int8 as relation_oid,
         cn.nspname as schema,
         c.relname as name,
-        x.condition
+        x.condition,
+        c.relkind = 'S' as is_sequence,
+        pg_catalog.has_table_privilege(c.oid, 'select')
+          and pg_catalog.has_schema_privilege(cn.oid, 'usage') as is_readable,
+        array(
+          select a.attname::text
+          from pg_catalog.pg_attribute a
+          where a.attrelid = c.oid
+            and a.attnum > 0
+            and not a.attisdropped
+            and a.attgenerated = '' -- 12+
+          order by a.attnum
+        ) as columns
       from rows from (pg_catalog.unnest(e.extconfig), pg_catalog.unnest(e.extcondition))
         with ordinality as x (relation, condition, position)
       join pg_catalog.pg_class c on c.oid = x.relation

@@ -6,6 +6,7 @@
 //! object, so 20,000 tables take as many round trips as two.
 
 mod definitions;
+pub mod secret;
 
 use std::collections::HashMap;
 
@@ -45,6 +46,8 @@ pub fn read(session: &mut dyn CatalogSession) -> Result<Catalog> {
         policies: read_rows(session, include_str!("policies.sql"))?,
         definitions: definitions::read(session)?,
         default_acls: read_rows(session, include_str!("default_acls.sql"))?,
+        roles: read_rows(session, include_str!("roles.sql"))?,
+        database: read_rows(session, include_str!("database.sql"))?.pop().unwrap_or_default(),
         annotations: read_annotations(session)?,
         procedural_functions: read_rows::<OidRow>(
             session,
@@ -101,8 +104,29 @@ fn group_columns(columns: Vec<Column>) -> HashMap<u32, Vec<Column>> {
 }
 
 /// Runs the query as it reads for the session's version and decodes its rows.
-fn read_rows<T: DeserializeOwned>(session: &mut dyn CatalogSession, query: &str) -> Result<Vec<T>> {
-    let text = select_lines(query, session.version_num() / 10_000);
+pub(super) fn read_rows<T: DeserializeOwned>(
+    session: &mut dyn CatalogSession,
+    query: &str,
+) -> Result<Vec<T>> {
+    read_rows_with(session, query, Secrets::Redacted)
+}
+
+/// Which of the lines about secrets are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Secrets {
+    /// Those that end in `-- redacted`.
+    Redacted,
+    /// Those that end in `-- secret`.
+    Shown,
+}
+
+/// The same, with or without secrets.
+fn read_rows_with<T: DeserializeOwned>(
+    session: &mut dyn CatalogSession,
+    query: &str,
+    secrets: Secrets,
+) -> Result<Vec<T>> {
+    let text = select_lines(query, session.version_num() / 10_000, secrets);
     let mut rows = Vec::new();
     session.query_json(&text, &mut |json| {
         let row = serde_json::from_str(json).map_err(|error| {
@@ -116,11 +140,16 @@ fn read_rows<T: DeserializeOwned>(session: &mut dyn CatalogSession, query: &str)
 }
 
 /// Keeps the lines of a query that are meant for servers of major version `major`.
-fn select_lines(query: &str, major: u32) -> String {
+fn select_lines(query: &str, major: u32, secrets: Secrets) -> String {
+    let is_meant_by = |mark: &str| match mark {
+        "redacted" => secrets == Secrets::Redacted,
+        "secret" => secrets == Secrets::Shown,
+        _ => is_within(mark, major),
+    };
     let mut text = String::with_capacity(query.len());
     for line in query.lines().filter(|line| !line.starts_with("--")) {
         let (sql, is_meant) = match line.rsplit_once(" -- ") {
-            Some((sql, marks)) => (sql, marks.split(' ').all(|mark| is_within(mark, major))),
+            Some((sql, marks)) => (sql, marks.split(' ').all(is_meant_by)),
             None => (line, true),
         };
         if is_meant {
@@ -143,14 +172,23 @@ fn is_within(mark: &str, major: u32) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::select_lines;
+    use super::{Secrets, select_lines};
 
     #[test]
     fn lines_marked_for_other_versions_are_left_out() {
+        let select_lines = |query, major| select_lines(query, major, Secrets::Redacted);
         let query = "-- title\nselect a, -- 14+\n  null as a, -- 13-\n  b\n";
         assert_eq!(select_lines(query, 14), "select a,\n  b\n");
         assert_eq!(select_lines(query, 13), "  null as a,\n  b\n");
         assert_eq!(select_lines("x -- 15+ 16-\n", 16), "x\n");
         assert_eq!(select_lines("x -- 15+ 16-\n", 17), "");
+    }
+
+    #[test]
+    fn a_secret_is_read_only_by_those_who_ask() {
+        let query = "a -- secret\nb -- redacted\nc -- 14+ secret\n";
+        assert_eq!(select_lines(query, 15, Secrets::Redacted), "b\n");
+        assert_eq!(select_lines(query, 15, Secrets::Shown), "a\nc\n");
+        assert_eq!(select_lines(query, 13, Secrets::Shown), "a\n");
     }
 }

@@ -1,0 +1,20 @@
+//! Statements that hold secrets, read anew whenever one is run, so that they are stored nowhere.
+
+use super::{Secrets, read_rows_with};
+use crate::model::{Class, Definition, ObjectId};
+use crate::source::CatalogSession;
+use crate::{Error, Result};
+
+/// The statement that makes the object, or gives the role its password, as it must run; None if there
+/// is none (any more).
+pub fn read_statement(session: &mut dyn CatalogSession, id: ObjectId) -> Result<Option<String>> {
+    let query = match id.class {
+        Class::USER_MAPPING => include_str!("definition/user_mappings.sql"),
+        Class::SUBSCRIPTION => include_str!("definition/subscriptions.sql"),
+        Class::ROLE => include_str!("definition/passwords.sql"),
+        _ => return Err(Error::Internal(format!("class {} has no secrets", id.class.0))),
+    };
+    let definitions: Vec<Definition> = read_rows_with(session, query, Secrets::Shown)?;
+    let found = definitions.into_iter().find(|definition| definition.id.oid == id.oid);
+    Ok(found.and_then(|definition| definition.create.into_iter().next()))
+}

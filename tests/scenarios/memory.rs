@@ -1,0 +1,142 @@
+//! A table of any size, and a row of nearly any size, is copied in bounded memory.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+use std::{fs, thread};
+
+use anyhow::{Result, ensure};
+use pgmig_tests::{Databases, Pair};
+
+/// Resident memory that a worker may have outside shared buffers, in kibibytes.
+const LIMIT_KIB: u64 = 64 * 1024;
+
+/// Samples of one worker that a run must give for its peak to mean something.
+const MIN_SAMPLES: usize = 20;
+
+/// Peaks and numbers of samples by process.
+type Peaks = HashMap<i32, (u64, usize)>;
+
+/// The workers in the session's database.
+const WORKERS: &str = "
+    select a.pid
+    from pg_stat_activity a
+    where a.backend_type = 'pgmig worker'
+      and a.datname = current_database()";
+
+/// Resident kibibytes of a process that are not shared memory: its own and those of mapped files.
+fn resident_kib(pid: i32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let field = |name: &str| -> Option<u64> {
+        let line = status.lines().find(|line| line.starts_with(name))?;
+        line.split_whitespace().nth(1)?.parse().ok()
+    };
+    Some(field("RssAnon:")? + field("RssFile:")?)
+}
+
+/// Runs `work` and returns the peaks of the target's workers meanwhile.
+fn watch<T>(databases: &Databases<'_>, work: impl FnOnce() -> Result<T>) -> Result<(T, Peaks)> {
+    let mut client = databases.target()?;
+    let (stop, peaks) = (AtomicBool::new(false), Mutex::new(Peaks::new()));
+    let done = thread::scope(|scope| {
+        scope.spawn(|| {
+            let query = client.prepare(WORKERS);
+            let Ok(query) = query else { return };
+            while !stop.load(Ordering::Relaxed) {
+                for row in client.query(&query, &[]).unwrap_or_default() {
+                    let pid = row.get(0);
+                    if let Some(kib) = resident_kib(pid) {
+                        let mut peaks = peaks.lock().expect("no sampler has panicked");
+                        let peak = peaks.entry(pid).or_default();
+                        *peak = (peak.0.max(kib), peak.1 + 1);
+                    }
+                }
+                thread::sleep(Duration::from_millis(10));
+            }
+        });
+        let done = work();
+        stop.store(true, Ordering::Relaxed);
+        done
+    });
+    Ok((done?, peaks.into_inner().expect("no sampler has panicked")))
+}
+
+fn expect_bounded(databases: &Databases<'_>, options: &str) -> Result<()> {
+    let (_, peaks) = watch(databases, || databases.migrate_and_match(options))?;
+    ensure!(
+        peaks.values().any(|(_, samples)| *samples >= MIN_SAMPLES),
+        "too few samples: {peaks:?}"
+    );
+    let highest = peaks.values().map(|(kib, _)| *kib).max().unwrap_or(u64::MAX);
+    println!("{options}: {highest} KiB of {LIMIT_KIB}");
+    ensure!(highest < LIMIT_KIB, "a worker had {highest} KiB with {options}");
+    Ok(())
+}
+
+#[test]
+fn a_worker_stays_small_while_millions_of_rows_pass() -> Result<()> {
+    let databases = Pair::shared()?.databases("memory")?;
+    databases.execute_on_source(
+        "create table long (id bigint, a int, b text, c timestamptz);
+         insert into long select g, g % 1000, 'row number ' || g, to_timestamp(g) from generate_series(1, 3000000) g",
+    )?;
+    expect_bounded(&databases, r#"{"jobs": 1, "chunk_by": "none"}"#)?;
+    expect_bounded(&databases, r#"{"jobs": 1, "chunk_by": "none", "validation": "checksum"}"#)?;
+    databases.execute_on_source("alter table long add forces_text aclitem")?;
+    expect_bounded(
+        &databases,
+        r#"{"jobs": 1, "validation": "checksum", "drop_existing_tables": true}"#,
+    )
+}
+
+#[test]
+fn a_worker_stays_small_while_it_hashes_rows_outside_the_heap() -> Result<()> {
+    let databases = Pair::shared()?.databases("memory_toast")?;
+    // A small heap with 400 MB beside it, which ranges have to be cut by.
+    databases.execute_on_source(
+        "create table heavy (id int primary key, v bytea);
+         alter table heavy alter v set storage external;
+         insert into heavy select g, decode(repeat(md5(g::text), 12500), 'hex') from generate_series(1, 2000) g",
+    )?;
+    expect_bounded(&databases, r#"{"jobs": 1, "validation": "checksum"}"#)
+}
+
+#[test]
+fn huge_values_and_wide_rows_arrive() -> Result<()> {
+    let databases = Pair::shared()?.databases("huge")?;
+    let columns: Vec<String> = (1..=1600).map(|n| format!("c{n} int default {n}")).collect();
+    databases.execute_on_source(&format!("create table wide ({})", columns.join(", ")))?;
+    databases.execute_on_source(
+        "insert into wide default values; insert into wide (c1600) values (null); insert into wide default values;
+         create table huge (id int primary key, b bytea, t text);
+         alter table huge alter b set storage external, alter t set storage external;
+         insert into huge values (1, convert_to(repeat('0123456789abcdef', 300 * 65536), 'UTF8'), null);
+         insert into huge values (2, null, repeat(E'\\u00e9\\n\\t\\\\x', 20 * 1048576))",
+    )?;
+    databases.migrate_and_match(r#"{"jobs": 2, "validation": "checksum"}"#)?;
+    let sums = "select id, length(b), md5(b), length(t), md5(t) from huge order by id";
+    let source = databases.pair().source.psql(databases.name(), sums)?;
+    assert_eq!(databases.target_value(sums)?, source.trim_end());
+    let wide = "select count(*), sum(c1), sum(c800), sum(c1600) from wide";
+    assert_eq!(databases.target_value(wide)?, "3|3|2400|3200");
+    Ok(())
+}
+
+#[test]
+fn a_row_that_copy_cannot_send_is_named() -> Result<()> {
+    let databases = Pair::shared()?.databases("too_long")?;
+    databases.execute_on_source(
+        "create table long_row (id int primary key, a text, b text);
+         alter table long_row alter a set storage external, alter b set storage external;
+         insert into long_row values (1, 'short', 'short');
+         insert into long_row (id, a) values (2, repeat('x', 540000000))",
+    )?;
+    // The row is short enough while one of its values lies outside of it.
+    databases.execute_on_source("update long_row set b = repeat('y', 540000000) where id = 2")?;
+    let error = databases.migrate("{}").expect_err("the row is too long");
+    let text = format!("{error:?}");
+    ensure!(text.contains("public.long_row") && text.contains("ctid (0,3)"), "{text}");
+    assert_eq!(databases.target_value("select count(*) from long_row")?, "0");
+    Ok(())
+}
