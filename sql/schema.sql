@@ -1,4 +1,4 @@
--- pgmig's own tables. Only src/run/state.rs reads and writes them, as the extension's owner; people
+-- pgmig's own tables. Only src/run/state reads and writes them, as the extension's owner; people
 -- use the views in views.sql. Names are unqualified: the control file names the schema.
 
 create table run (
