@@ -7,12 +7,13 @@ use pgmig_tests::{Databases, Pair};
 /// Partitions that rows cannot be loaded into directly, beside others that they can.
 const PARTITIONS: &str = r#"
     create type mood as enum ('sad', 'ok', 'great', 'odd');
-    create table by_mood (id int, m mood, x int generated always as (id * 2) stored) partition by hash (m);
+    create type shade as enum ('a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'l', 'm', 'n', 'o', 'p');
+    create table by_mood (id int, m shade, x int generated always as (id * 2) stored) partition by hash (m);
     create table by_mood_0 partition of by_mood for values with (modulus 2, remainder 0);
-    create table by_mood_1 (m mood, gone int, x int generated always as (id * 2) stored, id int);
+    create table by_mood_1 (m shade, gone int, x int generated always as (id * 2) stored, id int);
     alter table by_mood_1 drop column gone;
     alter table by_mood attach partition by_mood_1 for values with (modulus 2, remainder 1);
-    insert into by_mood select g, (enum_range(null::mood))[1 + g % 4] from generate_series(1, 1000) g;
+    insert into by_mood select g, (enum_range(null::shade))[1 + g % 16] from generate_series(1, 1000) g;
     create index on by_mood (id);
     create table by_day (d date, m mood) partition by range (d);
     create table by_day_1 partition of by_day for values from ('2020-01-01') to ('2020-02-01');
@@ -64,9 +65,8 @@ fn rows_whose_partition_is_in_doubt_go_through_the_partitioned_table() -> Result
     let rows = databases.validate(r#"{"validation": "checksum"}"#)?;
     assert_eq!(names(&rows), ["by_day_1", "by_day_2", "by_day_rest", "by_mood"]);
     ensure!(rows.iter().all(|row| row.status == "match"), "{rows:?}");
-    // The very rows of a partition need not be the same.
-    let moved = "select string_agg(tableoid::regclass || ' ' || n, ',' order by 1) from (
-                     select tableoid, count(*) as n from by_mood group by 1) x (tableoid, n)";
+    // Of sixteen labels some are hashed elsewhere, unless by a chance of one in 65,000.
+    let moved = "select string_agg(distinct m || ' ' || tableoid::regclass, ',') from by_mood";
     let source = databases.pair().source.psql(databases.name(), moved)?;
     ensure!(databases.target_value(moved)? != source.trim(), "the hashes are equal: {source}");
     databases.expect_same_schema()
