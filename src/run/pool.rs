@@ -70,6 +70,8 @@ pub(super) struct Slot {
     mailbox: Mailbox,
     task: Option<i32>,
     is_ready: bool,
+    /// Whether it has been asked to give up its session with the source.
+    is_released: bool,
 }
 
 /// The workers of a run.
@@ -93,7 +95,14 @@ impl Pool {
             let Some(worker) = worker else {
                 break;
             };
-            pool.slots.push(Slot { number, worker, mailbox, task: None, is_ready: false });
+            pool.slots.push(Slot {
+                number,
+                worker,
+                mailbox,
+                task: None,
+                is_ready: false,
+                is_released: false,
+            });
         }
         if pool.slots.is_empty() {
             return Err(super::launch::no_worker_slot());
@@ -143,10 +152,13 @@ impl Pool {
         }
     }
 
-    /// Asks every worker without a task to give up its session with the source.
+    /// Asks every worker without a task, once, to give up its session with the source; it takes no
+    /// task until it has answered, or the answer would overwrite the task.
     pub fn release_source(&mut self) {
         for slot in &mut self.slots {
-            if slot.is_ready && slot.task.is_none() {
+            if slot.is_ready && slot.task.is_none() && !slot.is_released {
+                slot.is_released = true;
+                slot.is_ready = false;
                 slot.send(RELEASE_SOURCE);
             }
         }

@@ -99,7 +99,7 @@ impl TaskContext {
                 pool::END => return,
                 pool::RELEASE_SOURCE => {
                     self.source.close();
-                    mailbox.set_state(pool::IDLE);
+                    answer(mailbox, pool::IDLE);
                 }
                 number => {
                     let done = i32::try_from(number)
