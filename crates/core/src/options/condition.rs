@@ -86,8 +86,8 @@ fn dollar_quoted_length(text: &str, before: &str) -> Option<usize> {
     }
 }
 
-/// Bytes of the comment at the start; comments nest.
-fn comment_length(text: &str) -> Option<usize> {
+/// Bytes of the comment at the start; comments nest; None if it does not end.
+pub(crate) fn comment_length(text: &str) -> Option<usize> {
     let mut depth = 0;
     let mut position = 0;
     while position < text.len() {

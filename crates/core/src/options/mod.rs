@@ -4,7 +4,7 @@
 //! into one canonical form; `ready` finds what no option can tell alone: contradictions.
 //! `Options::to_json` gives the canonical form again, and parsing that gives equal options.
 
-mod condition;
+pub(crate) mod condition;
 mod interval;
 mod raw;
 mod ready;

@@ -10,6 +10,7 @@ use super::Note;
 use crate::ddl::Item;
 use crate::model::Catalog;
 use crate::name::{quote_ident, quote_literal};
+use crate::options::condition::comment_length;
 
 /// A schema's name on both sides.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -195,7 +196,7 @@ fn next_token<'a>(rest: &'a str, first: char) -> (fn(&'a str) -> Token<'a>, usiz
         return (Token::Blank, rest.find('\n').unwrap_or(rest.len()));
     }
     if rest.starts_with("/*") {
-        return (Token::Blank, comment_length(rest));
+        return (Token::Blank, comment_length(rest).unwrap_or(rest.len()));
     }
     if rest.starts_with("::") {
         return (Token::Symbol, 2);
@@ -260,28 +261,6 @@ fn dollar_length(text: &str) -> Option<usize> {
         return None;
     }
     Some(text[tag_end..].find(tag).map_or(text.len(), |end| tag_end + end + tag_end))
-}
-
-/// Length of a comment that may hold others.
-fn comment_length(text: &str) -> usize {
-    let mut depth = 0_usize;
-    let mut position = 0;
-    while position < text.len() {
-        let rest = &text[position..];
-        if rest.starts_with("/*") {
-            depth += 1;
-            position += 2;
-        } else if rest.starts_with("*/") {
-            depth -= 1;
-            position += 2;
-            if depth == 0 {
-                return position;
-            }
-        } else {
-            position += rest.chars().next().map_or(1, char::len_utf8);
-        }
-    }
-    text.len()
 }
 
 #[cfg(test)]
