@@ -9,7 +9,7 @@ use pgmig_core::{Error, Result};
 use super::state::Event;
 use super::worker::TaskContext;
 use crate::pg::foreign_key::{self, Verdict};
-use crate::pg::{catch, spi, transaction, utility};
+use crate::pg::{catch, index_build, spi, transaction, utility};
 
 /// Runs the statements of a task in one transaction.
 ///
@@ -35,6 +35,8 @@ pub fn run(context: &mut TaskContext, task: i32, statements: &[Statement]) -> Re
 fn execute(context: &mut TaskContext, statement: &Statement) -> Result<()> {
     match statement.mode {
         StatementMode::Plain => spi::execute(&statement.sql),
+        StatementMode::Index => index_build::create(&statement.sql)?,
+        StatementMode::CheckedForeignKey => foreign_key::add_checked(&statement.sql),
         StatementMode::TrustedForeignKey => {
             foreign_key::add_unchecked(&statement.sql, Verdict::Valid);
         }

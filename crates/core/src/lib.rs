@@ -8,6 +8,7 @@
 pub mod ddl;
 pub mod digest;
 pub mod error;
+pub mod heap;
 pub mod model;
 pub mod name;
 pub mod options;

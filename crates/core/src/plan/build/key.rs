@@ -7,7 +7,7 @@ use crate::ddl::{Item, ItemKind};
 use crate::model::TableKind;
 use crate::name::QualifiedName;
 use crate::plan::data_table::{DataTable, Part};
-use crate::plan::task::{LockMode, Statement, TaskKind, TaskLock, Work};
+use crate::plan::task::{LockMode, Statement, StatementMode, TaskKind, TaskLock, Work};
 
 impl Builder<'_> {
     pub(super) fn add_keys(&mut self, after: Option<i32>) {
@@ -75,6 +75,9 @@ impl Builder<'_> {
         };
         let is_split = item.index_definition.is_some();
         let mut work = statements(&sqls);
+        if kind == TaskKind::Index {
+            work.iter_mut().for_each(|statement| statement.mode = StatementMode::Index);
+        }
         if !is_split {
             work.extend(statements(&attributes));
         }
