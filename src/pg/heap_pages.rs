@@ -11,13 +11,16 @@ use pgrx::tupdesc::PgTupleDesc;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Unusual;
 
-/// Calls `each` with the block number, a copy of the page, and the offset numbers of its live rows.
+/// What is done with a page: its block number, a copy of it, the offset numbers of its live rows.
+pub(super) type EachPage<'a> = dyn FnMut(u32, Page<'_>, &[u16]) -> Result<(), Unusual> + 'a;
+
+/// Calls `each` with every page.
 ///
 /// A row is live if its inserter has committed and nobody has deleted it; what an aborted transaction
-/// left is passed over. Relation must be a heap table, open under a lock that keeps writers out.
+/// left is passed over. The relation must be a heap table, open under a lock that keeps writers out.
 pub(super) fn for_each_page(
     relation: pg_sys::Relation,
-    each: &mut dyn FnMut(u32, Page<'_>, &[u16]) -> Result<(), Unusual>,
+    each: &mut EachPage<'_>,
 ) -> Result<(), Unusual> {
     let mut pages = Pages::new(relation);
     let mut live = Vec::new();
@@ -57,19 +60,13 @@ pub(super) fn attributes_of(table: pg_sys::Relation) -> Vec<TableAttribute> {
     (0..descriptor.len())
         .filter_map(|index| descriptor.get(index))
         .map(|attribute| {
-            let alignment = match attribute.attalign as u8 {
-                pg_sys::TYPALIGN_CHAR => 1,
-                pg_sys::TYPALIGN_SHORT => 2,
-                pg_sys::TYPALIGN_INT => 4,
-                _ => 8,
-            };
-            // SAFETY: a look-up; a dropped column has no type.
             let base = match attribute.attisdropped {
                 true => pg_sys::InvalidOid,
+                // SAFETY: a look-up.
                 false => unsafe { pg_sys::getBaseType(attribute.atttypid) },
             };
             TableAttribute {
-                stored: Attribute { length: attribute.attlen, alignment },
+                stored: Attribute { length: attribute.attlen, alignment: alignment(attribute) },
                 kind: KeyKind::of_type(base.to_u32()),
                 is_nullable: !attribute.attnotnull,
             }
@@ -169,4 +166,20 @@ pub(super) fn tid(block: u32, offset: u16) -> pg_sys::ItemPointerData {
         ip_blkid: pg_sys::BlockIdData { bi_hi: (block >> 16) as u16, bi_lo: block as u16 },
         ip_posid: offset,
     }
+}
+
+/// The alignment of a column's values, in bytes.
+pub(super) fn alignment(attribute: &pg_sys::FormData_pg_attribute) -> usize {
+    match attribute.attalign as u8 {
+        pg_sys::TYPALIGN_CHAR => 1,
+        pg_sys::TYPALIGN_SHORT => 2,
+        pg_sys::TYPALIGN_INT => 4,
+        _ => 8,
+    }
+}
+
+/// Sets a number of the command at work in the views of progress.
+pub(super) fn report_progress(parameter: u32, value: i64) {
+    // SAFETY: for this session's own entry in the table of activities.
+    unsafe { pg_sys::pgstat_progress_update_param(parameter as i32, value) };
 }

@@ -260,6 +260,7 @@ impl Drop for ScanInPlace {
 
 /// Our `index_build_range_scan`: see `access/tableam.h`.
 #[pgrx::pg_guard]
+#[expect(clippy::too_many_arguments, reason = "the server's signature")]
 unsafe extern "C-unwind" fn scan_sorted(
     table: pg_sys::Relation,
     index: pg_sys::Relation,
@@ -349,10 +350,11 @@ fn feed<const N: usize>(
     let most = (KEY_BYTES.get() / size_of::<Entry<N>>()).max(1);
     let mut entries: Vec<Entry<N>> = Vec::new();
     let mut rows = 0;
-    report_progress(pg_sys::PROGRESS_SCAN_BLOCKS_TOTAL, heap_pages::count_blocks(table));
+    let blocks = i64::from(heap_pages::count_blocks(table));
+    heap_pages::report_progress(pg_sys::PROGRESS_SCAN_BLOCKS_TOTAL, blocks);
     heap_pages::for_each_page(table, &mut |block, page, live| {
         if block % BLOCKS_PER_REPORT == 0 {
-            report_progress(pg_sys::PROGRESS_SCAN_BLOCKS_DONE, block);
+            heap_pages::report_progress(pg_sys::PROGRESS_SCAN_BLOCKS_DONE, i64::from(block));
         }
         let mut values = vec![None; reader.layout.columns().len()];
         for offset in live {
@@ -420,9 +422,4 @@ fn datum(kind: KeyKind, stored: &[u8; 16]) -> pg_sys::Datum {
         8 => pg_sys::Datum::from(i64::from_ne_bytes([a, b, c, d, e, f, g, h])),
         _ => pg_sys::Datum::from(stored.as_ptr()),
     }
-}
-
-fn report_progress(parameter: u32, value: u32) {
-    // SAFETY: for this session's own entry in the table of activities.
-    unsafe { pg_sys::pgstat_progress_update_param(parameter as i32, i64::from(value)) };
 }

@@ -7,6 +7,7 @@ pub mod catch;
 pub mod copy_in;
 pub mod foreign;
 pub mod foreign_key;
+mod heap_load;
 mod heap_pages;
 pub mod index_build;
 pub mod large_object;

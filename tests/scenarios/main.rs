@@ -14,5 +14,6 @@ mod progress;
 mod ranges;
 mod refresh;
 mod resources;
+mod shortcuts;
 mod types;
 mod validation;

@@ -6,9 +6,12 @@
 //! among many (`key_set`). Layout: `storage/bufpage.h`, `access/htup_details.h`.
 
 pub mod deform;
+pub mod form;
 pub mod key;
 pub mod key_set;
 pub mod page;
+pub mod pglz;
+pub mod rows;
 pub mod sort;
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 use std::fmt::Debug;
 
-use super::deform::{Attribute, Deformer};
-use super::key::KeyKind;
-use super::key_set::KeySet;
-use super::page::{PAGE_BYTES, Page, Pointer, Tuple};
-use super::sort::{Entry, KeyColumn, KeyLayout};
+use super::super::deform::{Attribute, Deformer};
+use super::super::key::KeyKind;
+use super::super::key_set::KeySet;
+use super::super::page::{PAGE_BYTES, Page, Pointer, Tuple};
+use super::super::sort::{Entry, KeyColumn, KeyLayout};
 
 fn column(kind: KeyKind) -> KeyColumn {
     KeyColumn { kind, is_descending: false, has_nulls_first: false, is_nullable: false }
