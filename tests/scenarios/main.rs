@@ -16,3 +16,4 @@ mod refresh;
 mod resources;
 mod types;
 mod validation;
+mod versions;
