@@ -18,3 +18,4 @@ mod resources;
 mod secrets;
 mod types;
 mod validation;
+mod versions;
