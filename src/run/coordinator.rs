@@ -177,11 +177,28 @@ impl Run {
         }
         recorded?;
         transaction::run(|| {
+            let failures = self.state.count_failures(self.id)?;
+            if failures > 0 {
+                return Ok((FinalState::Failed, Some(self.name_failures(failures))));
+            }
             self.state.clear_dropped(self.id)?;
             let mismatches = self.state.count_mismatches(self.id)?;
             let state = if mismatches == 0 { FinalState::Done } else { FinalState::Mismatch };
             Ok((state, None))
         })
+    }
+
+    /// The error of a run that went on although objects could not be made.
+    fn name_failures(&self, failures: i64) -> Error {
+        Error::Preflight {
+            message: format!("{failures} objects could not be made or filled"),
+            detail: None,
+            hint: Some(format!(
+                "select * from pgmig.events where run_id = {} and severity = 'error' lists them.",
+                self.id
+            )),
+            sqlstate: "P0001",
+        }
     }
 
     fn record_loaded(&self) -> Result<()> {

@@ -112,6 +112,16 @@ impl State {
         Ok(())
     }
 
+    /// Objects of the run that could not be made or filled, as far as that is in events.
+    pub fn count_failures(&self, run: RunId) -> Result<i64> {
+        let count = self.query_one::<i64>(
+            "select count(distinct object) from pgmig.event
+            where run_id = $1 and severity = 'error' and object !~ '^worker [0-9]+$'",
+            &[run.into()],
+        )?;
+        Ok(count.unwrap_or(0))
+    }
+
     /// How many of the run's tables do not match.
     pub fn count_mismatches(&self, run: RunId) -> Result<i64> {
         let count = self.query_one::<i64>(

@@ -33,6 +33,8 @@ const SETTINGS: &[(u32, &str, &str)] = &[
     (0, "synchronize_seqscans", "off"),
     (0, "quote_all_identifiers", "off"),
     (110_000, "jit", "off"),
+    // Nobody reads them.
+    (0, "client_min_messages", "error"),
     (0, "statement_timeout", "0"),
     (0, "lock_timeout", "0"),
     (0, "idle_in_transaction_session_timeout", "0"),
@@ -136,7 +138,8 @@ mod tests {
         ] {
             let (port, server) =
                 fake::serve(vec![fake::greeting(), fake::identity(version_num, version, pid)]);
-            let dsn = Dsn::parse(&format!("host=127.0.0.1 port={port} user=u")).unwrap();
+            let dsn =
+                Dsn::parse(&format!("host=127.0.0.1 port={port} sslmode=disable user=u")).unwrap();
             let error = open(&dsn, &settings).err().unwrap();
             assert!(matches!(error, Error::Preflight { .. }));
             assert!(error.to_string().contains(expected), "{error}");

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::message::{self, HEADER_BYTES};
-use super::socket::{PlainStream, Socket, Stream};
+use super::socket::{Socket, Stream};
 use crate::{Error, Result};
 
 /// Bytes asked of the socket at a time for control messages.
@@ -23,6 +23,10 @@ pub(super) const LOGIN_MESSAGE_BYTES: usize = 64 * 1024;
 
 /// Longest message buffered afterwards: the largest function body or JSON row, with room to spare.
 pub(super) const MESSAGE_BYTES: usize = 64 * 1024 * 1024;
+
+/// Notices and reports taken one after another: sessions ask for no notices, so that any number like
+/// this says that no answer will ever come.
+const MAX_ASIDES: u32 = 100_000;
 
 /// Session parameters remembered; PostgreSQL 18 reports 15, and a server could send any number.
 const MAX_PARAMETERS: usize = 64;
@@ -63,14 +67,8 @@ pub(super) struct Channel {
 }
 
 impl Channel {
-    /// A channel in its login phase, which must be over at `deadline`.
-    pub(super) fn new(socket: Socket, deadline: Option<Instant>) -> Channel {
-        let socket = Arc::new(socket);
-        Channel::over(Box::new(PlainStream(Arc::clone(&socket))), socket, deadline)
-    }
-
-    /// A channel over a stream that runs over `socket`.
-    pub(super) fn over(
+    /// A channel in its login phase, which must be over at `deadline`; the stream runs over `socket`.
+    pub(super) fn new(
         stream: Box<dyn Stream>,
         socket: Arc<Socket>,
         deadline: Option<Instant>,
@@ -147,14 +145,7 @@ impl Channel {
 
     /// Limits the next socket call to what is left of the login's time.
     fn apply_deadline(&mut self) -> Result<()> {
-        let Some(deadline) = self.deadline else {
-            return Ok(());
-        };
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(self.lose(&io::ErrorKind::TimedOut.into()));
-        }
-        self.socket.set_timeout(Some(left)).map_err(|error| self.lose(&error))
+        self.socket.limit(self.deadline).map_err(|error| self.lose(&error))
     }
 
     /// Sends bytes that are one or more whole messages.
@@ -180,7 +171,7 @@ impl Channel {
 
     /// Deals with messages that may come at any time, up to the header of one that may not.
     fn await_message(&mut self) -> Result<(u8, usize)> {
-        loop {
+        for _ in 0..MAX_ASIDES {
             match self.peek_header()? {
                 (b'N' | b'A', length) => self.skip(HEADER_BYTES + length)?,
                 (b'S', length) => {
@@ -190,6 +181,7 @@ impl Channel {
                 header => return Ok(header),
             }
         }
+        Err(self.violate("notices without end"))
     }
 
     /// The body of `message`, which must be the last one received.
@@ -290,9 +282,12 @@ impl Channel {
 
     /// One read of the stream, into `target` or else behind the buffered bytes.
     fn read_socket(&mut self, target: Option<&mut [u8]>) -> Result<usize> {
-        self.apply_deadline()?;
         let target = target.unwrap_or(&mut self.buffer[self.end..]);
         let result = loop {
+            // Each try has what is left, so that bytes that trickle in do not stretch the login.
+            if let Err(error) = self.socket.limit(self.deadline) {
+                break Err(error);
+            }
             match self.stream.read(target) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 result => break result,
@@ -320,7 +315,7 @@ impl Channel {
             return Ok(None);
         }
         let text = bytes[1..].split(|&byte| byte == 0).next().unwrap_or_default();
-        Ok(Some(String::from_utf8_lossy(text).trim().to_owned()))
+        Ok(Some(message::clean(String::from_utf8_lossy(text).trim())))
     }
 }
 

@@ -18,6 +18,9 @@ const PROTOCOL_VERSION: i32 = 3 << 16;
 /// The request code that asks for a cancel instead of a session.
 const CANCEL_REQUEST: i32 = 1234 << 16 | 5678;
 
+/// The request code that asks for TLS instead of a session.
+const TLS_REQUEST: i32 = 1234 << 16 | 5679;
+
 /// Reads type and body length of the message that `bytes` begin with; at least five of them.
 pub(super) fn parse_header(bytes: &[u8]) -> Option<(u8, usize)> {
     let (tag, rest) = bytes.split_first()?;
@@ -53,6 +56,15 @@ pub(super) fn parse_parameter(mut body: &[u8]) -> Option<(String, String)> {
     Some((take_text(&mut body)?, take_text(&mut body)?))
 }
 
+/// Characters of a server's text that are kept: longer than any message of PostgreSQL's own.
+const MAX_TEXT: usize = 8192;
+
+/// A server's text for others to read: not too long, and without characters that a terminal obeys.
+pub(super) fn clean(text: &str) -> String {
+    let is_harmless = |c: char| !c.is_control() || c == '\n' || c == '\t';
+    text.chars().take(MAX_TEXT).map(|c| if is_harmless(c) { c } else { '\u{fffd}' }).collect()
+}
+
 /// The fields of an ErrorResponse that pgmig keeps.
 pub(super) fn parse_error(mut body: &[u8]) -> Option<RemoteError> {
     let mut error = RemoteError::default();
@@ -61,13 +73,21 @@ pub(super) fn parse_error(mut body: &[u8]) -> Option<RemoteError> {
         body = rest;
         match field {
             0 => return Some(error),
-            b'C' => error.sqlstate = take_text(&mut body)?,
-            b'M' => error.message = take_text(&mut body)?,
-            b'D' => error.detail = Some(take_text(&mut body)?),
-            b'H' => error.hint = Some(take_text(&mut body)?),
+            b'C' => error.sqlstate = take_text(&mut body).map(|text| clean_sqlstate(&text))?,
+            b'M' => error.message = clean(&take_text(&mut body)?),
+            b'D' => error.detail = Some(clean(&take_text(&mut body)?)),
+            b'H' => error.hint = Some(clean(&take_text(&mut body)?)),
             _ => drop(take_text(&mut body)?),
         }
     }
+}
+
+/// A SQLSTATE, or the one of an internal error in the place of anything else.
+fn clean_sqlstate(text: &str) -> String {
+    let is_valid = text.len() == 5
+        && text.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase())
+        && !text.starts_with("00");
+    if is_valid { text.to_owned() } else { "XX000".to_owned() }
 }
 
 /// The columns of a DataRow, as bytes.
@@ -123,6 +143,11 @@ pub(super) fn startup(parameters: &[(&str, &str)]) -> Zeroizing<Vec<u8>> {
     }
     body.push(0);
     frame(None, &[&body])
+}
+
+/// An SSLRequest.
+pub(super) fn tls_request() -> Zeroizing<Vec<u8>> {
+    frame(None, &[&TLS_REQUEST.to_be_bytes()])
 }
 
 /// A CancelRequest.
