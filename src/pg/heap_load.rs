@@ -61,7 +61,7 @@ impl HeapLoad {
         Some(HeapLoad {
             relation,
             former: TupleFormer::new(stored, toast_target(relation)),
-            batch: Batch::new(relation, freeze),
+            batch: Batch::new(freeze),
             checks: Checks::new(relation),
             progress: Progress::begin(relation),
             receivers: Receivers::new(&definitions),
@@ -79,10 +79,10 @@ impl HeapLoad {
         let context = Context::new();
         while let Some(row) = rows.next_row()? {
             self.progress.bytes += row.len() as i64;
-            let _inside = context.enter();
             let tuples = &mut self.batch.bytes;
             let start = tuples.len();
-            match self.former.form(row, &mut self.receivers, tuples) {
+            let formed = context.run(|| self.former.form(row, &mut self.receivers, tuples));
+            match formed {
                 Ok(length) => self.batch.lengths.push((start, length)),
                 Err(refusal) => return Err(self.explain(refusal)),
             }
@@ -90,10 +90,7 @@ impl HeapLoad {
                 self.flush(&context);
             }
         }
-        {
-            let _inside = context.enter();
-            self.flush(&context);
-        }
+        self.flush(&context);
         self.progress.end();
         Ok(self.progress.rows as u64)
     }
@@ -101,11 +98,11 @@ impl HeapLoad {
     /// Inserts the batch at hand, and forgets what was allocated for it.
     fn flush(&mut self, context: &Context) {
         pgrx::check_for_interrupts!();
-        self.batch.store();
+        self.batch.store(self.relation);
         if let Some(checks) = &self.checks {
             self.batch.slots().iter().for_each(|slot| checks.run(*slot));
         }
-        self.batch.insert(self.relation);
+        context.run(|| self.batch.insert(self.relation));
         self.progress.rows += self.batch.lengths.len() as i64;
         self.batch.clear();
         context.reset();
@@ -389,21 +386,13 @@ struct Batch {
 }
 
 impl Batch {
-    fn new(relation: pg_sys::Relation, freeze: bool) -> Self {
-        // SAFETY: the relation is open.
-        let descriptor = unsafe { (*relation).rd_att };
-        let slots = (0..BATCH_ROWS)
-            // SAFETY: the descriptor stays valid while the relation is open.
-            .map(|_| unsafe {
-                pg_sys::MakeSingleTupleTableSlot(descriptor, &raw const pg_sys::TTSOpsHeapTuple)
-            })
-            .collect();
+    fn new(freeze: bool) -> Self {
         let frozen = if freeze { pg_sys::HEAP_INSERT_FROZEN } else { 0 };
         Batch {
-            bytes: Vec::with_capacity(BATCH_BYTES + BATCH_BYTES / 4),
-            lengths: Vec::with_capacity(BATCH_ROWS),
+            bytes: Vec::new(),
+            lengths: Vec::new(),
             headers: vec![pg_sys::HeapTupleData::default(); BATCH_ROWS],
-            slots,
+            slots: Vec::new(),
             // SAFETY: a plain structure in the current memory context.
             state: unsafe { pg_sys::GetBulkInsertState() },
             // SAFETY: inside a transaction; marks the command as one that writes.
@@ -421,8 +410,16 @@ impl Batch {
         &self.slots[..self.lengths.len()]
     }
 
-    /// Puts the tuples into slots.
-    fn store(&mut self) {
+    /// Puts the tuples into slots, of which there are as many as were ever needed at once.
+    fn store(&mut self, relation: pg_sys::Relation) {
+        // SAFETY: the relation is open; the descriptor stays valid while it is.
+        let descriptor = unsafe { (*relation).rd_att };
+        while self.slots.len() < self.lengths.len() {
+            // SAFETY: as above.
+            self.slots.push(unsafe {
+                pg_sys::MakeSingleTupleTableSlot(descriptor, &raw const pg_sys::TTSOpsHeapTuple)
+            });
+        }
         let base = self.bytes.as_mut_ptr();
         if base.align_offset(8) != 0 {
             pgrx::error!("memory for tuples is not aligned");
@@ -577,9 +574,6 @@ impl Progress {
 /// Memory for what lives no longer than a batch; gone with the transaction if an error is raised.
 struct Context(pg_sys::MemoryContext);
 
-/// While this lives, the context is the current one.
-struct Inside(pg_sys::MemoryContext);
-
 impl Context {
     fn new() -> Self {
         // SAFETY: a child of the current context.
@@ -594,21 +588,20 @@ impl Context {
         })
     }
 
-    fn enter(&self) -> Inside {
+    /// Runs `work` with this as the current context. After an error the context that was current is
+    /// put back by who catches it.
+    fn run<T>(&self, work: impl FnOnce() -> T) -> T {
         // SAFETY: the context lives as long as this.
-        Inside(unsafe { pg_sys::MemoryContextSwitchTo(self.0) })
+        let outer = unsafe { pg_sys::MemoryContextSwitchTo(self.0) };
+        let value = work();
+        // SAFETY: the context that was current before.
+        unsafe { pg_sys::MemoryContextSwitchTo(outer) };
+        value
     }
 
     /// Frees everything in it.
     fn reset(&self) {
         // SAFETY: nothing refers to what is in it.
         unsafe { pg_sys::MemoryContextReset(self.0) };
-    }
-}
-
-impl Drop for Inside {
-    fn drop(&mut self) {
-        // SAFETY: puts back the context that was current; it outlives this.
-        unsafe { pg_sys::MemoryContextSwitchTo(self.0) };
     }
 }

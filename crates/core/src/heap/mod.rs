@@ -1,9 +1,13 @@
-//! Heap pages as PostgreSQL 15 to 18 lay them out on 64-bit machines, read from copies of them.
+//! Heap pages and tuples as PostgreSQL 15 to 18 lay them out on 64-bit machines, without a server.
 //!
-//! Index builds and foreign key checks read whole tables for one or two narrow columns. Here is what
-//! that takes without a server: line pointers and tuples (`page`), columns of a tuple (`deform`),
-//! values that sort as plain integers (`key`), many of them in order (`sort`), and whether a value is
-//! among many (`key_set`). Layout: `storage/bufpage.h`, `access/htup_details.h`.
+//! Reading: index builds and foreign key checks read whole tables for one or two narrow columns. `page`
+//! has line pointers and tuples, `deform` columns of a tuple, `key` values that sort as plain integers,
+//! `sort` many of them in order, `key_set` whether a value is among many.
+//!
+//! Writing: `rows` takes the rows out of a binary COPY, `form` makes tuples of them, `pglz` compresses
+//! long values.
+//!
+//! Layout: `storage/bufpage.h`, `access/htup_details.h`, `varatt.h`.
 
 pub mod deform;
 pub mod form;
