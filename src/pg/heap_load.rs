@@ -8,6 +8,7 @@
 //! columns. Checks and partition bounds are asked as COPY asks them. Values are the type's receive
 //! function's business wherever there is any doubt about them, TOAST is the heap's.
 
+use std::cell::Cell;
 use std::ffi::{CStr, c_int};
 
 use pgmig_core::heap::deform::Attribute;
@@ -37,7 +38,6 @@ pub(super) struct HeapLoad {
     receivers: Receivers,
     batch: Batch,
     checks: Option<Checks>,
-    progress: Progress,
 }
 
 impl HeapLoad {
@@ -63,7 +63,6 @@ impl HeapLoad {
             former: TupleFormer::new(stored, toast_target(relation)),
             batch: Batch::new(freeze),
             checks: Checks::new(relation),
-            progress: Progress::begin(relation),
             receivers: Receivers::new(&definitions),
         })
     }
@@ -73,12 +72,17 @@ impl HeapLoad {
     /// `next_chunk` gives the stream's chunks, takes each back for the next one, and ends with None.
     pub(super) fn write(
         mut self,
-        next_chunk: impl FnMut(Vec<u8>) -> Result<Option<Vec<u8>>>,
+        mut next_chunk: impl FnMut(Vec<u8>) -> Result<Option<Vec<u8>>>,
     ) -> Result<u64> {
-        let mut rows = RowReader::new(next_chunk);
+        let progress = Progress::begin(self.relation);
         let context = Context::new();
+        let mut rows = RowReader::new(|used| {
+            // The next chunk may be long in coming.
+            progress.report();
+            next_chunk(used)
+        });
         while let Some(row) = rows.next_row()? {
-            self.progress.bytes += row.len() as i64;
+            progress.count(row.len());
             let tuples = &mut self.batch.bytes;
             let start = tuples.len();
             let formed = context.run(|| self.former.form(row, &mut self.receivers, tuples));
@@ -91,22 +95,23 @@ impl HeapLoad {
             }
         }
         self.flush(&context);
-        self.progress.end();
-        Ok(self.progress.rows as u64)
+        progress.end();
+        Ok(progress.rows.get() as u64)
     }
 
     /// Inserts the batch at hand, and forgets what was allocated for it.
     fn flush(&mut self, context: &Context) {
         pgrx::check_for_interrupts!();
+        if self.batch.lengths.is_empty() {
+            return;
+        }
         self.batch.store(self.relation);
         if let Some(checks) = &self.checks {
             self.batch.slots().iter().for_each(|slot| checks.run(*slot));
         }
         context.run(|| self.batch.insert(self.relation));
-        self.progress.rows += self.batch.lengths.len() as i64;
         self.batch.clear();
         context.reset();
-        self.progress.report();
     }
 
     /// The server's complaint about a row.
@@ -436,9 +441,6 @@ impl Batch {
 
     /// Inserts the stored tuples.
     fn insert(&mut self, relation: pg_sys::Relation) {
-        if self.lengths.is_empty() {
-            return;
-        }
         // SAFETY: that many slots hold tuples; raises on failure.
         unsafe {
             pg_sys::heap_multi_insert(
@@ -535,10 +537,10 @@ impl Drop for Checks {
     }
 }
 
-/// What `pg_stat_progress_copy` shows.
+/// What `pg_stat_progress_copy` shows; rows count when they have arrived.
 struct Progress {
-    rows: i64,
-    bytes: i64,
+    rows: Cell<i64>,
+    bytes: Cell<i64>,
 }
 
 impl Progress {
@@ -557,12 +559,17 @@ impl Progress {
         for (parameter, value) in kinds {
             heap_pages::report_progress(parameter, i64::from(value));
         }
-        Progress { rows: 0, bytes: 0 }
+        Progress { rows: Cell::new(0), bytes: Cell::new(0) }
+    }
+
+    fn count(&self, bytes: usize) {
+        self.rows.set(self.rows.get() + 1);
+        self.bytes.set(self.bytes.get() + bytes as i64);
     }
 
     fn report(&self) {
-        heap_pages::report_progress(pg_sys::PROGRESS_COPY_BYTES_PROCESSED, self.bytes);
-        heap_pages::report_progress(pg_sys::PROGRESS_COPY_TUPLES_PROCESSED, self.rows);
+        heap_pages::report_progress(pg_sys::PROGRESS_COPY_BYTES_PROCESSED, self.bytes.get());
+        heap_pages::report_progress(pg_sys::PROGRESS_COPY_TUPLES_PROCESSED, self.rows.get());
     }
 
     fn end(&self) {
