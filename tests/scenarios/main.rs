@@ -13,6 +13,7 @@ mod objects;
 mod progress;
 mod ranges;
 mod refresh;
+mod regression;
 mod resources;
 mod types;
 mod validation;
