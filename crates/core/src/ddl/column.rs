@@ -77,22 +77,43 @@ pub(super) fn render_definition(
             sequence::render_identity_options(sequence)
         ));
     }
-    if let Some(not_null) = render_not_null(table, column) {
+    if let Some(not_null) = render_not_null(context, table, column) {
         sql.push_str(&not_null);
     }
     (table.of_type.is_none() || sql.len() > bare_length).then_some(sql)
 }
 
 /// The NOT NULL of a column that is spelled out.
-fn render_not_null(table: &Table, column: &Column) -> Option<String> {
+fn render_not_null(context: &Context, table: &Table, column: &Column) -> Option<String> {
     let Some(constraint) = &column.not_null_constraint else {
-        return column.not_null.then(|| " not null".to_owned());
+        let is_inherited = !table.is_partition
+            && !table::joins_parents_later(context, table)
+            && parent_columns(context, table, column).any(|parent| parent.not_null);
+        return (column.not_null && !is_inherited).then(|| " not null".to_owned());
     };
     if !constraint.is_validated || !(constraint.is_local || table.is_partition) {
         return None;
     }
-    let suffix = if constraint.is_no_inherit { " no inherit" } else { "" };
+    let suffix = render_no_inherit(constraint);
     Some(format!(" constraint {} not null{suffix}", quote_ident(&constraint.name)))
+}
+
+/// A table's own NOT NULL for a column that comes from its parents, as an entry in CREATE TABLE.
+pub(super) fn render_own_not_null(table: &Table, column: &Column) -> Option<String> {
+    let constraint = column.not_null_constraint.as_ref()?;
+    let is_own = constraint.is_local && constraint.is_validated;
+    (origin_of(table, column) == Origin::Inherited && is_own).then(|| {
+        format!(
+            "constraint {} not null {}{}",
+            quote_ident(&constraint.name),
+            quote_ident(&column.name),
+            render_no_inherit(constraint)
+        )
+    })
+}
+
+fn render_no_inherit(constraint: &NotNull) -> &'static str {
+    if constraint.is_no_inherit { " no inherit" } else { "" }
 }
 
 /// The default or generation expression that belongs into CREATE TABLE.
@@ -132,7 +153,7 @@ pub(super) fn render_actions(context: &Context, table: &Table) -> Vec<String> {
                 alter(action);
             }
             if column.not_null
-                && column.not_null_constraint.as_ref().is_none_or(|c| c.is_local)
+                && column.not_null_constraint.is_none()
                 && !parent_columns(context, table, column).any(|parent| parent.not_null)
             {
                 alter("set not null".to_owned());
@@ -220,7 +241,7 @@ pub(super) fn render_late_not_nulls(table: &Table) -> Vec<Item> {
             quote_qualified(&table.schema, &table.name),
             quote_ident(&constraint.name),
             quote_ident(&column.name),
-            if constraint.is_no_inherit { " no inherit" } else { "" }
+            render_no_inherit(constraint)
         ));
         items.push(item);
     }

@@ -37,6 +37,7 @@ fn render_table(context: &Context, table: &Table) -> Item {
     for column in &table.columns {
         let sequence = column::identity_sequence(context, table, column);
         elements.extend(column::render_definition(context, table, column, sequence));
+        elements.extend(column::render_own_not_null(table, column));
         note_default(context, &mut item, column);
         if let Some(sequence) = sequence {
             item.provides.push(ObjectId::new(Class::RELATION, sequence.oid));
