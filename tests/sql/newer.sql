@@ -64,6 +64,7 @@ create table "new %".named_child () inherits ("new %".named_not_null);
 create table "new %".late_not_null (a integer);
 insert into "new %".late_not_null values (1), (null);
 alter table "new %".late_not_null add constraint "some day" not null a not valid;
+comment on constraint "some day" on "new %".late_not_null is 'not yet';
 create table "new %".unenforced (
   id integer primary key, p integer, constraint "not yet" check (id > 100) not enforced,
   constraint reference foreign key (p) references "new %".plain not enforced);

@@ -112,6 +112,26 @@ pub(super) fn render_own_not_null(table: &Table, column: &Column) -> Option<Stri
     })
 }
 
+/// The comment on a NOT NULL constraint.
+fn describe_not_null(context: &Context, item: &mut Item, constraint: &NotNull, relation: &str) {
+    let id = ObjectId::new(Class::CONSTRAINT, constraint.oid);
+    let name = format!("{} on {relation}", quote_ident(&constraint.name));
+    context.describe(item, id, "constraint", &name);
+}
+
+/// The comments on the NOT NULL constraints that come with the table.
+pub(super) fn describe_not_nulls(
+    context: &Context,
+    item: &mut Item,
+    table: &Table,
+    relation: &str,
+) {
+    let constraints = table.columns.iter().filter_map(|c| c.not_null_constraint.as_ref());
+    for constraint in constraints.filter(|constraint| constraint.is_validated) {
+        describe_not_null(context, item, constraint, relation);
+    }
+}
+
 fn render_no_inherit(constraint: &NotNull) -> &'static str {
     if constraint.is_no_inherit { " no inherit" } else { "" }
 }
@@ -221,7 +241,7 @@ pub(super) fn render_separate_defaults(context: &Context, table: &Table) -> Vec<
 }
 
 /// An item for each NOT NULL that was never validated, since the data may violate it.
-pub(super) fn render_late_not_nulls(table: &Table) -> Vec<Item> {
+pub(super) fn render_late_not_nulls(context: &Context, table: &Table) -> Vec<Item> {
     let mut items = Vec::new();
     for column in &table.columns {
         let constraint = column.not_null_constraint.as_ref();
@@ -236,13 +256,14 @@ pub(super) fn render_late_not_nulls(table: &Table) -> Vec<Item> {
         item.object = format!("{}.{}", item.object, column.name);
         item.table_oid = Some(table.oid);
         item.requires.push(ObjectId::new(Class::RELATION, table.oid));
+        let relation = quote_qualified(&table.schema, &table.name);
         item.create.push(format!(
-            "alter table {} add constraint {} not null {}{} not valid",
-            quote_qualified(&table.schema, &table.name),
+            "alter table {relation} add constraint {} not null {}{} not valid",
             quote_ident(&constraint.name),
             quote_ident(&column.name),
             render_no_inherit(constraint)
         ));
+        describe_not_null(context, &mut item, constraint, &relation);
         items.push(item);
     }
     items
