@@ -8,6 +8,7 @@ mod encodings;
 mod encryption;
 mod existing;
 mod harness;
+mod hostile;
 mod lifecycle;
 mod memory;
 mod objects;

@@ -8,10 +8,13 @@
 pub mod ddl;
 pub mod digest;
 pub mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod model;
 pub mod name;
 pub mod options;
 pub mod plan;
+pub mod secret;
 pub mod source;
 
 pub use error::{Error, Result};
