@@ -30,7 +30,7 @@ const SEQUENCES_PER_QUERY: usize = 200;
 const LONG_ROW_BYTES: i64 = 8 * 1024;
 
 /// Tables of fewer bytes are not worth a new file.
-const SMALL_TABLE_BYTES: i64 = 1024 * 1024;
+const SMALL_TABLE_BYTES: i64 = 64 * 1024;
 
 /// SQLSTATE of what does not fit into a buffer of a gigabyte.
 const PROGRAM_LIMIT_EXCEEDED: &str = "54000";
