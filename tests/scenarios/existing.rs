@@ -472,5 +472,8 @@ fn a_table_that_cannot_be_made_is_named_once_and_the_others_arrive() -> Result<(
     assert_eq!(databases.target_value(made)?, "1|0");
     let counts = "select (select count(*) from a) + (select count(*) from c)";
     assert_eq!(databases.target_value(counts)?, "20");
+    let checked = "select string_agg(v.table_name || ' ' || v.status, ', ' order by v.table_name)
+        from pgmig.validation v";
+    assert_eq!(databases.target_value(checked)?, "a match, b failed, c match");
     Ok(())
 }
