@@ -15,6 +15,7 @@ mod objects;
 mod progress;
 mod ranges;
 mod refresh;
+mod regression;
 mod resources;
 mod secrets;
 mod types;
