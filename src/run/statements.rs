@@ -15,9 +15,6 @@ use super::worker::TaskContext;
 use crate::pg::foreign_key::{self, Verdict};
 use crate::pg::{catch, index_build, spi, transaction, utility};
 
-/// How statements begin that make an object; the others on it change what it is.
-const CREATE: &str = "create ";
-
 /// Runs the statements of a task in one transaction.
 ///
 /// With `on_error: stop` the first failure fails the task. With `continue` each statement has a
@@ -37,7 +34,7 @@ pub fn run(context: &mut TaskContext, task: i32, statements: &[Statement]) -> Re
             } else if let Err(error) = transaction::run_nested(attempt) {
                 let error = name_statement(error, statement);
                 state.insert_event(run, &Event::failure(&statement.object, &error))?;
-                if statement.sql.starts_with(CREATE) {
+                if makes_object(&statement.sql) {
                     unmade.insert(statement.object.as_str());
                 }
             }
@@ -45,6 +42,11 @@ pub fn run(context: &mut TaskContext, task: i32, statements: &[Statement]) -> Re
         }
         state.mark_done(run, task, &[])
     })
+}
+
+/// Whether a statement makes its object; the others on it change what it is. Servers write in capitals.
+fn makes_object(sql: &str) -> bool {
+    sql.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("create "))
 }
 
 fn execute(context: &mut TaskContext, statement: &Statement) -> Result<()> {
