@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use pgmig_tests::Pair;
+use pgmig_tests::cluster::quote_identifier;
 
 use crate::cpu::{read_client_seconds, read_cluster_seconds};
 use crate::tool::{Task, Tool, remove_scratch};
@@ -27,14 +28,19 @@ pub struct Contestant {
 }
 
 /// Lets every tool copy `database` once a round; a tool that fails takes no part in later rounds.
+///
+/// With `keeps_copies` each copy stays in the target under another name. Removing thousands of files
+/// makes a file system slow to create new ones for minutes, which would be the next tool's loss.
 pub fn hold_contest(
     pair: &Pair,
     database: &str,
     tools: &[Tool],
     round_count: usize,
     job_count: usize,
+    keeps_copies: bool,
 ) -> Vec<Contestant> {
     let task = Task { pair, database, job_count };
+    let mut copy_count = 0;
     let mut contestants: Vec<Contestant> = tools
         .iter()
         .map(|tool| Contestant { tool: tool.clone(), measurements: Vec::new(), failure: None })
@@ -42,7 +48,9 @@ pub fn hold_contest(
     for round in 1..=round_count {
         for contestant in contestants.iter_mut().filter(|contestant| contestant.failure.is_none()) {
             let name = contestant.tool.name();
-            match measure(&contestant.tool, task) {
+            let kept = keeps_copies.then(|| format!("{database} {copy_count}"));
+            copy_count += 1;
+            match measure(&contestant.tool, task, kept.as_deref()) {
                 Ok(measurement) => {
                     let seconds = measurement.wall_seconds;
                     eprintln!("{database} {round}/{round_count} {name:<14}{seconds:>8.2} s");
@@ -58,8 +66,9 @@ pub fn hold_contest(
     contestants
 }
 
-/// Copies once into a new database; nothing of what comes before or after counts.
-fn measure(tool: &Tool, task: Task) -> Result<Measurement> {
+/// Copies once into a new database, which keeps the name `kept` if there is one; nothing of what comes
+/// before or after counts.
+fn measure(tool: &Tool, task: Task, kept: Option<&str>) -> Result<Measurement> {
     let Pair { source, target } = task.pair;
     remove_scratch(target)?;
     target.drop_database(task.database)?;
@@ -79,5 +88,9 @@ fn measure(tool: &Tool, task: Task) -> Result<Measurement> {
         client_seconds: read_client_seconds()? - clients_before,
     };
     tool.check(task)?;
+    if let Some(kept) = kept {
+        let (database, kept) = (quote_identifier(task.database), quote_identifier(kept));
+        target.execute("postgres", &format!("alter database {database} rename to {kept}"))?;
+    }
     Ok(measurement)
 }

@@ -32,6 +32,9 @@ const SETTINGS: [(&str, &str); 6] = [
     ("max_worker_processes", "16"),
 ];
 
+/// Copies of databases of fewer bytes are kept until the end.
+const MOST_KEPT_BYTES: i64 = 1 << 30;
+
 fn main() -> ExitCode {
     match run_bench() {
         Ok(true) => ExitCode::SUCCESS,
@@ -60,8 +63,14 @@ fn run_bench() -> Result<bool> {
     for subject in subjects {
         eprintln!("{}: fill the source", subject.name);
         let size = subject.fill(&pair.source, parameters.scale)?;
-        let contestants =
-            hold_contest(&pair, subject.name, &tools, parameters.round_count, parameters.job_count);
+        let contestants = hold_contest(
+            &pair,
+            subject.name,
+            &tools,
+            parameters.round_count,
+            parameters.job_count,
+            size.database_bytes < MOST_KEPT_BYTES,
+        );
         all_succeeded &= contestants.iter().all(|contestant| contestant.failure.is_none());
         print_contest(subject, size, &contestants, &parameters);
         pair.source.drop_database(subject.name)?;
