@@ -40,8 +40,9 @@ pub fn copy(context: &mut TaskContext, task: i32, loads: &[Load]) -> Result<()> 
     let state = context.state;
     let run = context.request.run;
     transaction::run(|| {
+        let there = state.read_copied_tables(run, task)?;
         let mut copied: Vec<CopiedTable> = Vec::new();
-        for load in loads {
+        for load in loads.iter().filter(|load| !there.contains(&load.table_id)) {
             add_copied(&mut copied, copy_load(context, load)?);
         }
         state.mark_done(run, task, &copied)
@@ -77,7 +78,7 @@ fn copy_rows(context: &mut TaskContext, load: &Load) -> Result<CopiedTable> {
         spi::execute(&format!("truncate only {}", load.target.quoted()));
         transaction::increment_command_counter();
     }
-    context.source.lock(&load.source)?;
+    context.lock_source(&load.source)?;
     let digest = (context.options.validation == Validation::Checksum)
         .then(|| new_digest(&load.format, &load.columns));
     let actor = context.source.get()?;

@@ -33,10 +33,11 @@ impl SourceSpec {
     }
 }
 
-/// Resolves `source` as `dblink_connect` does: a foreign server of that name comes first.
-pub fn resolve(source: &str) -> Result<SourceSpec> {
+/// Resolves `source` as `dblink_connect` does: a foreign server of that name comes first. Returns its
+/// name if it is one.
+pub fn resolve(source: &str) -> Result<(SourceSpec, Option<String>)> {
     match foreign::find_server(source) {
-        Some(server) => resolve_server(source, &server),
+        Some(server) => Ok((resolve_server(source, &server)?, Some(source.to_owned()))),
         None if is_plain_name(source) => Err(Error::ConnectionString {
             message: format!("foreign server \"{source}\" does not exist"),
             hint: Some(
@@ -45,7 +46,7 @@ pub fn resolve(source: &str) -> Result<SourceSpec> {
                     .to_owned(),
             ),
         }),
-        None => Ok(SourceSpec::Text(source.to_owned())),
+        None => Ok((SourceSpec::Text(source.to_owned()), None)),
     }
 }
 

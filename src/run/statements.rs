@@ -6,35 +6,76 @@ use pgmig_core::plan::task::{Statement, StatementMode};
 use pgmig_core::source::catalog::secret;
 use pgmig_core::{Error, Result};
 
-use super::state::Event;
+use super::state::{Event, Severity};
 use super::worker::TaskContext;
 use crate::pg::foreign_key::{self, Verdict};
 use crate::pg::{catch, spi, transaction, utility};
 
-/// Runs the statements of a task in one transaction.
+/// Runs the statements of a task in one transaction; of a task that was done before in part, those
+/// that failed then. Returns what could not be done.
 ///
 /// With `on_error: stop` the first failure fails the task. With `continue` each statement has a
 /// subtransaction of its own, failures become events, and the rest goes on.
-pub fn run(context: &mut TaskContext, task: i32, statements: &[Statement]) -> Result<()> {
+pub fn run(
+    context: &mut TaskContext,
+    task: i32,
+    statements: &[Statement],
+) -> Result<Option<Error>> {
     let (run, state, on_error) = (context.request.run, context.state, context.options.on_error);
     transaction::run(|| {
-        for statement in statements {
-            let attempt = || execute(context, statement);
-            if on_error == OnError::Stop || statements.len() == 1 {
+        let before = state.read_failed_statements(run, task)?;
+        let is_due = |position: &i32| before.as_ref().is_none_or(|due| due.contains(position));
+        let mut failed: Vec<(i32, Error)> = Vec::new();
+        for (position, statement) in (0..).zip(statements).filter(|(at, _)| is_due(at)) {
+            let attempt = || execute(context, task, statement);
+            if statement.mode == StatementMode::Owed {
+                if let Err(error) = transaction::run_nested(attempt) {
+                    report_owed(context, statement, error)?;
+                }
+            } else if on_error == OnError::Stop || statements.len() == 1 {
                 catch::catch(attempt).map_err(|error| name_statement(error, statement))?;
             } else if let Err(error) = transaction::run_nested(attempt) {
                 let error = name_statement(error, statement);
                 state.insert_event(run, &Event::failure(&statement.object, &error))?;
+                failed.push((position, error));
             }
             transaction::increment_command_counter();
         }
-        state.mark_done(run, task, &[])
+        let positions: Vec<i32> = failed.iter().map(|(position, _)| *position).collect();
+        match before {
+            None => state.mark_partly(run, task, &positions)?,
+            Some(_) => state.amend_mark(run, task, &positions)?,
+        }
+        Ok(failed.into_iter().next().map(|(_, error)| error))
     })
 }
 
-fn execute(context: &mut TaskContext, statement: &Statement) -> Result<()> {
+/// Reports that something which an earlier run had dropped cannot be built: it stays owed, and the run
+/// goes on, or no run would ever succeed again.
+fn report_owed(context: &TaskContext, statement: &Statement, error: Error) -> Result<()> {
+    let (run, state) = (context.request.run, context.state);
+    let error = name_statement(error, statement);
+    state.fail_dropped(run, &statement.object, &error)?;
+    let event = Event {
+        severity: Severity::Warning,
+        detail: Some(
+            "An earlier run dropped it. The next one tries again, until its row in pgmig.dropped is \
+             deleted."
+                .to_owned(),
+        ),
+        ..Event::failure(&statement.object, &error)
+    };
+    state.insert_event(run, &event)
+}
+
+fn execute(context: &mut TaskContext, task: i32, statement: &Statement) -> Result<()> {
     match statement.mode {
-        StatementMode::Plain => spi::execute(&statement.sql),
+        StatementMode::Plain | StatementMode::Owed => spi::execute(&statement.sql),
+        StatementMode::SetLogged => {
+            spi::execute(&statement.sql);
+            transaction::increment_command_counter();
+            context.state.promote_copied(context.request.run, task)?;
+        }
         StatementMode::TrustedForeignKey => {
             foreign_key::add_unchecked(&statement.sql, Verdict::Valid);
         }

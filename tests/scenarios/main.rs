@@ -14,5 +14,6 @@ mod progress;
 mod ranges;
 mod refresh;
 mod resources;
+mod resume;
 mod types;
 mod validation;

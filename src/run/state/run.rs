@@ -2,7 +2,7 @@
 
 use pgmig_core::{Error, Result};
 
-use super::{Event, FinalState, NewRun, RunId, SourceFacts, State};
+use super::{Event, FinalState, NewRun, RunId, State};
 use crate::pg::process;
 
 impl State {
@@ -11,9 +11,9 @@ impl State {
         self.prune(keep_s)?;
         let run_id = self.query_one::<i64>(
             "insert into pgmig.run (kind, state, phase, role_id, role_name, source, options,
-                 coordinator_pid, coordinator_start, started_at)
+                 coordinator_pid, coordinator_start, server, started_at)
              select $1, 'planning', 'connect', $2, r.rolname, $3, $4::jsonb, $5, a.backend_start,
-                 pg_catalog.clock_timestamp()
+                 $6::text::name, pg_catalog.clock_timestamp()
              from pg_catalog.pg_stat_get_activity($5) a, pg_catalog.pg_roles r
              where r.oid = $2
              returning run_id",
@@ -23,9 +23,47 @@ impl State {
                 run.source.into(),
                 run.options.into(),
                 process::my_pid().into(),
+                run.server.into(),
             ],
         )?;
         run_id.ok_or_else(|| Error::Internal("could not record the run".to_owned()))
+    }
+
+    /// Makes this process the one that serves a run which nobody serves any more; false if somebody
+    /// does, or if it has ended well.
+    pub fn take_over(&self, id: RunId, run: &NewRun<'_>) -> Result<bool> {
+        self.execute("select from pgmig.run where run_id = $1 for update", &[id.into()])?;
+        let taken = self.execute(
+            "update pgmig.run r
+             set state = case
+                     when exists (select from pgmig.task t where t.run_id = r.run_id)
+                     then 'running'
+                     else 'planning'
+                 end,
+                 phase = 'connect', source = $3, options = $4::jsonb, server = $6::text::name,
+                 coordinator_pid = $5, coordinator_start = a.backend_start,
+                 resumed = r.resumed + 1, finished_at = null, tables = null, rows_copied = null,
+                 bytes_copied = null, sqlstate = null, message = null, detail = null, hint = null
+             from pg_catalog.pg_stat_get_activity($5) a
+             where r.run_id = $1
+               and r.kind = $2
+               and r.state not in ('done', 'mismatch')
+               and not exists (
+                   select
+                   from pg_catalog.pg_stat_activity b
+                   where r.finished_at is null
+                     and b.pid = r.coordinator_pid
+                     and b.backend_start = r.coordinator_start)",
+            &[
+                id.into(),
+                run.kind.as_str().into(),
+                run.source.into(),
+                run.options.into(),
+                process::my_pid().into(),
+                run.server.into(),
+            ],
+        )?;
+        Ok(taken > 0)
     }
 
     /// Removes tasks, marks, tables and events of runs that ended, or that began and that nobody serves
@@ -40,6 +78,10 @@ impl State {
             "checked",
             "event",
             "run_table",
+            "part",
+            "snapshot",
+            "created",
+            "written",
         ] {
             self.execute(
                 &format!(
@@ -96,13 +138,11 @@ impl State {
         Ok(())
     }
 
-    /// Records version, snapshot and position of the source.
-    pub fn set_source(&self, run: RunId, facts: &SourceFacts<'_>) -> Result<()> {
+    /// Records the version of the source.
+    pub fn set_source_version(&self, run: RunId, version_num: i32) -> Result<()> {
         self.execute(
-            "update pgmig.run
-             set source_version = $2, snapshot = $3, source_lsn = $4::pg_catalog.pg_lsn
-             where run_id = $1",
-            &[run.into(), facts.version_num.into(), facts.snapshot.into(), facts.lsn.into()],
+            "update pgmig.run set source_version = $2 where run_id = $1",
+            &[run.into(), version_num.into()],
         )?;
         Ok(())
     }

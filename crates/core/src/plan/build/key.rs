@@ -7,7 +7,7 @@ use crate::ddl::{Item, ItemKind};
 use crate::model::TableKind;
 use crate::name::QualifiedName;
 use crate::plan::data_table::{DataTable, Part};
-use crate::plan::task::{LockMode, Statement, TaskKind, TaskLock, Work};
+use crate::plan::task::{LockMode, Statement, StatementMode, TaskKind, TaskLock, Work};
 
 impl Builder<'_> {
     pub(super) fn add_keys(&mut self, after: Option<i32>) {
@@ -237,7 +237,9 @@ impl Builder<'_> {
                     .flatten()
                     .copied()
                     .collect();
-            let work = Work::Statements { statements: vec![Statement::new(&object, &sql)] };
+            let mode = StatementMode::SetLogged;
+            let statement = Statement { mode, ..Statement::new(&object, &sql) };
+            let work = Work::Statements { statements: vec![statement] };
             let id = self.push(TaskKind::Constraint, object, work, needed);
             self.describe_table_task(part.oid, LockMode::AccessExclusive);
             self.keys_of.entry(part.oid).or_default().push(id);
