@@ -9,14 +9,14 @@ pub mod stream;
 use pgmig_core::digest::StreamDigest;
 use pgmig_core::error::TargetError;
 use pgmig_core::name::{QualifiedName, quote_literal};
-use pgmig_core::options::Validation;
+use pgmig_core::options::{OnError, Validation};
 use pgmig_core::plan::task::{Format, Load, QualifiedNamePair};
 use pgmig_core::{Error, Result};
 use pgrx::prelude::*;
 
 use crate::pg::copy_in::{CopyIn, Insertion, copy_in};
 use crate::pg::{spi, transaction};
-use crate::run::state::CopiedTable;
+use crate::run::state::{CopiedTable, Event};
 use crate::run::worker::TaskContext;
 
 /// Sequences read from the source with one statement.
@@ -35,17 +35,39 @@ const ALLOCATION_TOO_LARGE: &str = "invalid memory alloc request size";
 /// Class of the SQLSTATEs of violated constraints.
 const INTEGRITY_VIOLATION: &str = "23";
 
-/// Does a copy task.
-pub fn copy(context: &mut TaskContext, task: i32, loads: &[Load]) -> Result<()> {
+/// Does a copy task. With `on_error: continue` a table of a group that cannot be copied leaves the
+/// others alone.
+///
+/// Of a task that was done before in part, only the other tables are copied; returns what could not be.
+pub fn copy(context: &mut TaskContext, task: i32, loads: &[Load]) -> Result<Option<Error>> {
     let state = context.state;
     let run = context.request.run;
     transaction::run(|| {
         let there = state.read_copied_tables(run, task)?;
         let mut copied: Vec<CopiedTable> = Vec::new();
+        let mut failed = None;
         for load in loads.iter().filter(|load| !there.contains(&load.table_id)) {
-            add_copied(&mut copied, copy_load(context, load)?);
+            // What is not truncated first cannot be done again in part.
+            let is_alone = loads.len() == 1 || !load.truncate;
+            if context.options.on_error == OnError::Stop || is_alone {
+                add_copied(&mut copied, copy_load(context, load)?);
+                continue;
+            }
+            match transaction::run_nested(|| copy_load(context, load)) {
+                Ok(load) => add_copied(&mut copied, load),
+                Err(error @ Error::Target(_)) => {
+                    let object = format!("table {}", load.target);
+                    state.insert_event(run, &Event::failure(&object, &error))?;
+                    failed.get_or_insert(error);
+                }
+                Err(error) => return Err(error),
+            }
         }
-        state.mark_done(run, task, &copied)
+        match failed {
+            None => state.mark_done(run, task, &copied)?,
+            Some(_) => state.mark_some_copied(run, task, &copied)?,
+        }
+        Ok(failed)
     })
 }
 

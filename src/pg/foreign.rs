@@ -10,6 +10,8 @@ pub type ForeignOption = (String, String);
 /// A foreign server as the current user sees it.
 pub struct ForeignServer {
     pub wrapper: String,
+    /// Who has chosen the server's options.
+    pub owner: pg_sys::Oid,
     oid: pg_sys::Oid,
     /// The server's own options.
     pub options: Vec<ForeignOption>,
@@ -29,6 +31,7 @@ pub fn find_server(name: &str) -> Option<ForeignServer> {
     let wrapper = unsafe { &*pg_sys::GetForeignDataWrapper(server.fdwid) };
     Some(ForeignServer {
         wrapper: read_text(wrapper.fdwname),
+        owner: server.owner,
         oid: server.serverid,
         options: read_options(server.options),
     })

@@ -1,11 +1,11 @@
 //! What the user gave as the source: a connection string, or the name of a foreign server.
 
-use pgmig_core::source::dsn::Dsn;
+use pgmig_core::source::dsn::{self, Dsn};
 use pgmig_core::{Error, Result};
 use pgrx::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::pg::foreign;
+use crate::pg::{foreign, process};
 
 /// Wrappers whose servers and mappings describe a PostgreSQL connection.
 const WRAPPERS: [&str; 2] = ["postgres_fdw", "dblink_fdw"];
@@ -34,7 +34,7 @@ impl SourceSpec {
 }
 
 /// Resolves `source` as `dblink_connect` does: a foreign server of that name comes first. Returns its
-/// name if it is one.
+/// name if it is one. Only a superuser may have files read, here or in the options of a foreign server.
 pub fn resolve(source: &str) -> Result<(SourceSpec, Option<String>)> {
     match foreign::find_server(source) {
         Some(server) => Ok((resolve_server(source, &server)?, Some(source.to_owned()))),
@@ -46,7 +46,12 @@ pub fn resolve(source: &str) -> Result<(SourceSpec, Option<String>)> {
                     .to_owned(),
             ),
         }),
-        None => Ok((SourceSpec::Text(source.to_owned()), None)),
+        None => {
+            if !process::is_superuser(process::current_user()) {
+                refuse_file(Dsn::parse(source)?.file_parameter())?;
+            }
+            Ok((SourceSpec::Text(source.to_owned()), None))
+        }
     }
 }
 
@@ -76,7 +81,29 @@ fn resolve_server(name: &str, server: &foreign::ForeignServer) -> Result<SourceS
             sqlstate: "42501",
         });
     }
+    // The wrappers let nobody else put files into a user mapping.
+    if !process::is_superuser(process::current_user()) && !process::is_superuser(server.owner) {
+        let options = server.options.iter();
+        refuse_file(dsn::file_option(options.map(|(key, value)| (key.as_str(), value.as_str()))))?;
+    }
     let mut options = server.options.clone();
     options.extend(server.user_mapping());
     Ok(SourceSpec::Options(options))
+}
+
+/// Refuses a parameter that names a file, if there is one.
+fn refuse_file(parameter: Option<&str>) -> Result<()> {
+    let Some(parameter) = parameter else {
+        return Ok(());
+    };
+    Err(Error::Preflight {
+        message: format!("permission denied for connection parameter \"{parameter}\""),
+        detail: Some("It names a file that the server's user would read.".to_owned()),
+        hint: Some(
+            "Only superusers may name files, here or as owners of a foreign server; \
+             sslrootcert=system needs none."
+                .to_owned(),
+        ),
+        sqlstate: "42501",
+    })
 }

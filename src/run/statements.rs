@@ -1,32 +1,44 @@
 //! Tasks that run statements: schema, indexes, constraints.
 
+use std::collections::HashSet;
+
 use pgmig_core::model::{Class, ObjectId};
 use pgmig_core::options::OnError;
 use pgmig_core::plan::task::{Statement, StatementMode};
 use pgmig_core::source::catalog::secret;
 use pgmig_core::{Error, Result};
+use pgrx::pg_sys;
 
 use super::state::{Event, Severity};
 use super::worker::TaskContext;
 use crate::pg::foreign_key::{self, Verdict};
 use crate::pg::{catch, spi, transaction, utility};
 
+/// How statements begin that make an object; the others on it change what it is.
+const CREATE: &str = "create ";
+
 /// Runs the statements of a task in one transaction; of a task that was done before in part, those
 /// that failed then. Returns what could not be done.
 ///
 /// With `on_error: stop` the first failure fails the task. With `continue` each statement has a
-/// subtransaction of its own, failures become events, and the rest goes on.
+/// subtransaction of its own, failures become events, and the rest goes on, but for what describes
+/// an object that could not be made.
 pub fn run(
     context: &mut TaskContext,
     task: i32,
     statements: &[Statement],
 ) -> Result<Option<Error>> {
     let (run, state, on_error) = (context.request.run, context.state, context.options.on_error);
+    let mut unmade = HashSet::new();
     transaction::run(|| {
         let before = state.read_failed_statements(run, task)?;
         let is_due = |position: &i32| before.as_ref().is_none_or(|due| due.contains(position));
-        let mut failed: Vec<(i32, Error)> = Vec::new();
+        let mut failed: Vec<(i32, Option<Error>)> = Vec::new();
         for (position, statement) in (0..).zip(statements).filter(|(at, _)| is_due(at)) {
+            if unmade.contains(statement.object.as_str()) {
+                failed.push((position, None));
+                continue;
+            }
             let attempt = || execute(context, task, statement);
             if statement.mode == StatementMode::Owed {
                 if let Err(error) = transaction::run_nested(attempt) {
@@ -37,7 +49,10 @@ pub fn run(
             } else if let Err(error) = transaction::run_nested(attempt) {
                 let error = name_statement(error, statement);
                 state.insert_event(run, &Event::failure(&statement.object, &error))?;
-                failed.push((position, error));
+                failed.push((position, Some(error)));
+                if statement.sql.starts_with(CREATE) {
+                    unmade.insert(statement.object.as_str());
+                }
             }
             transaction::increment_command_counter();
         }
@@ -46,7 +61,7 @@ pub fn run(
             None => state.mark_partly(run, task, &positions)?,
             Some(_) => state.amend_mark(run, task, &positions)?,
         }
-        Ok(failed.into_iter().next().map(|(_, error)| error))
+        Ok(failed.into_iter().find_map(|(_, error)| error))
     })
 }
 
@@ -90,7 +105,8 @@ fn execute(context: &mut TaskContext, task: i32, statement: &Statement) -> Resul
 /// Runs what the source says now; nobody gets to see more of it than `shown`.
 fn execute_secret(context: &mut TaskContext, id: ObjectId, shown: &str) -> Result<()> {
     let source = context.source.get()?;
-    let sql = source.call(move |connection| secret::read_statement(connection, id))?;
+    let major = pg_sys::PG_VERSION_NUM / 10_000;
+    let sql = source.call(move |connection| secret::read_statement(connection, id, major))?;
     match sql {
         Some(sql) => {
             utility::execute_shown_as(&sql, shown);

@@ -24,7 +24,7 @@ use pgmig_core::plan::roles::{self, Roles};
 use pgmig_core::plan::select::Selection;
 use pgmig_core::plan::select_items::select_items;
 use pgmig_core::plan::task::{QualifiedNamePair, Task};
-use pgmig_core::plan::{self, Note, order};
+use pgmig_core::plan::{self, Note, order, version};
 use pgmig_core::source::wire::Connection;
 use pgmig_core::{Error, Result};
 
@@ -116,14 +116,15 @@ fn make_plan(
         }),
         ..DdlOptions::new(options, target.catalog.server.version_num)
     };
-    let rendered = ddl::render(&source.catalog, &ddl_options);
-    let mut items = order::sort(rendered, &source.catalog.depends);
+    let majors =
+        [&source.catalog, &target.catalog].map(|catalog| catalog.server.version_num / 10_000);
+    let mut wanted = Cow::Borrowed(&source.catalog);
+    version::express_in(&mut wanted, majors[1]);
+    let mut items = order::sort(ddl::render(&wanted, &ddl_options), &wanted.depends);
     let mut notes = Vec::new();
-    let is_kept =
-        select_items(&items, &source.catalog, selection, options, &known_roles, &mut notes);
+    let is_kept = select_items(&items, &wanted, selection, options, &known_roles, &mut notes);
     let rename = options.source_schema.clone().zip(options.target_schema.clone());
     let rename = rename.map(|(from, to)| Rename { from, to });
-    let mut wanted = Cow::Borrowed(&source.catalog);
     if let Some(rename) = &rename {
         rename.items(&mut items, &is_kept, &mut notes);
         rename.catalog(wanted.to_mut());
@@ -139,13 +140,14 @@ fn make_plan(
     }
     check_extensions(&items, &is_kept, target)?;
     check_conditions(session, source, selection)?;
-    let target_items =
-        order::sort(ddl::render(&target.catalog, &ddl_options), &target.catalog.depends);
+    let mut found = Cow::Borrowed(&target.catalog);
+    version::forget_names(&mut found, majors[0]);
+    let target_items = order::sort(ddl::render(&found, &ddl_options), &found.depends);
     let sides = Sides {
         wanted,
         wanted_items: &items,
         is_kept: &is_kept,
-        target: &target.catalog,
+        target: &found,
         target_items: &target_items,
         is_replaceable: &|table| target.is_replaceable(table),
         owed: &target.owed,

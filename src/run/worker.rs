@@ -134,7 +134,7 @@ impl TaskContext {
             Work::Statements { statements } => {
                 return super::statements::run(self, task, &statements);
             }
-            Work::Copy { loads } => load::copy(self, task, &loads),
+            Work::Copy { loads } => return load::copy(self, task, &loads),
             Work::Sequences { sequences } => load::set_sequences(self, task, &sequences),
             Work::Check { tables } => check::compare(self, task, &tables),
             Work::Configuration { loads, sequences } => {

@@ -1,7 +1,15 @@
 -- One of everything that pgmig carries, under names that break careless tools, with rows.
--- Loads as superuser into an empty database of PostgreSQL 15 or later: psql -v ON_ERROR_STOP=1 -f everything.sql
+-- Loads as superuser into an empty database: psql -v ON_ERROR_STOP=1 -f everything.sql
+-- What PostgreSQL 10 to 14 do not know is left out there. Variables `icu` and `xml` say whether the servers
+-- were built with these libraries; true unless given.
 set client_min_messages = error;
 set client_encoding = 'UTF8';
+\if :{?icu} \else \set icu true \endif
+\if :{?xml} \else \set xml true \endif
+select
+  v >= 11 as v11, v >= 12 as v12, v >= 13 as v13, v >= 14 as v14, v >= 15 as v15,
+  v >= 12 and :'icu'::boolean as icu_orders
+from (select current_setting('server_version_num')::integer / 10000) as version (v) \gset
 
 -- Roles belong to the cluster, so they may be there already.
 do $$
@@ -31,10 +39,10 @@ comment on schema public is 'not so standard';
 create extension if not exists citext with schema shop;
 create extension if not exists btree_gist;
 create schema ext;
-create extension pgcrypto with schema ext;
-revoke execute on function ext.gen_salt(text) from public;
-grant execute on function ext.gen_salt(text) to pgmig_reader;
-comment on extension pgcrypto is 'crypto, commented on';
+create extension fuzzystrmatch with schema ext;
+revoke execute on function ext.soundex(text) from public;
+grant execute on function ext.soundex(text) to pgmig_reader;
+comment on extension fuzzystrmatch is 'fuzzy, commented on';
 
 -- Types.
 create type shop.mood as enum ('sad', 'ok', 'hap''py', 'Very "Happy"', 'back\slash');
@@ -57,7 +65,11 @@ comment on column shop.point3."Y y" is 'hostile attribute';
 create type shop.segment as (a shop.point3, b shop.point3, moods shop.mood[]);
 create type shop.float_range as range (subtype = float8, subtype_diff = float8mi);
 create type shop.text_range as range (
-  subtype = text, collation = "C", multirange_type_name = shop.many_texts);
+  subtype = text, collation = "C"
+\if :v14
+  , multirange_type_name = shop.many_texts
+\endif
+  );
 create type "Sch""ema.with 'all' % \ sorts"."ty.pe" as enum ('a', 'B');
 
 -- A range type with a canonical function, which needs a shell type first.
@@ -72,7 +84,11 @@ comment on sequence shop.counter is 'counts down';
 alter sequence shop.counter owner to pgmig_owner;
 grant usage, select on sequence shop.counter to pgmig_reader;
 select nextval('shop.counter'), nextval('shop.counter');
-create unlogged sequence "Sch""ema.with 'all' % \ sorts"."Seq""uence" start 9000000000;
+create
+\if :v15
+  unlogged
+\endif
+  sequence "Sch""ema.with 'all' % \ sorts"."Seq""uence" start 9000000000;
 create sequence shop.never_used;
 
 -- Functions of several kinds; some are used by what follows.
@@ -89,15 +105,19 @@ begin
 end
 $_$;
 comment on function shop.concat_all(text[]) is 'joins';
+\if :v14
 create function shop.atomic_sum(a bigint, b bigint default 1) returns bigint
   language sql immutable
 begin atomic
   select a + b;
 end;
+\endif
+\if :v11
 create procedure shop.do_nothing(inout n integer) language plpgsql as $$ begin n := n + 1; end $$;
 revoke execute on procedure shop.do_nothing(integer) from public;
 grant execute on procedure shop.do_nothing(integer) to "pgmig Wri""ter" with grant option;
 alter procedure shop.do_nothing(integer) owner to pgmig_owner;
+\endif
 create function shop.set_of(out a integer, out b text) returns setof record
   language sql rows 3 as $$ values (1, 'x'), (2, 'y') $$;
 create function "Sch""ema.with 'all' % \ sorts"."f.u""n%c\tion"("a r""g" "Sch""ema.with 'all' % \ sorts"."ty.pe")
@@ -132,29 +152,41 @@ create table shop.customers (
   share shop.percent,
   born date check (born > '1800-01-01'),
   created timestamptz(3) not null default '2020-02-02 02:02:02+02',
+\if :v12
   doubled integer generated always as (shop.double(length("full.na""me"::text))) stored,
+\endif
   place shop.point3,
   span shop.float_range,
+\if :v14
   spans int4multirange,
+\endif
   bits bit varying(9),
   amount numeric(20, 4),
   letters char(5),
   json_data jsonb,
+\if :xml
   xml_data xml,
+\endif
   bytes bytea,
-  uid uuid default gen_random_uuid(),
+  uid uuid default md5('x')::uuid,
   net inet,
   took interval day to second(2),
   flag "char",
   words tsvector,
   fn regclass,
   money_is money,
-  constraint customers_pkey primary key (id) include (mood) with (fillfactor = 80),
+  constraint customers_pkey primary key (id)
+\if :v11
+    include (mood)
+\endif
+    with (fillfactor = 80),
   constraint "cust.omers ""email"" key" unique (email) deferrable initially deferred,
   constraint share_named check (share is null or share < 99) no inherit
 ) with (fillfactor = 70, autovacuum_enabled = off, toast.autovacuum_enabled = off);
 alter table shop.customers alter column json_data set storage external;
+\if :v14
 alter table shop.customers alter column json_data set compression pglz;
+\endif
 alter table shop.customers alter column mood set statistics 321;
 alter table shop.customers alter column mood set (n_distinct = -0.5, n_distinct_inherited = 7);
 alter table shop.customers owner to pgmig_owner;
@@ -166,8 +198,14 @@ comment on constraint share_named on shop.customers is 'a check';
 alter table shop.customers cluster on customers_pkey;
 alter table shop.customers drop constraint if exists nothing;
 insert into shop.customers
-  (email, "full.na""me", mood, share, born, place, span, spans, bits, amount, letters, json_data, xml_data,
-   bytes, net, took, flag, words, fn, money_is)
+  (email, "full.na""me", mood, share, born, place, span,
+\if :v14
+   spans,
+\endif
+\if :xml
+   xml_data,
+\endif
+   bits, amount, letters, json_data, bytes, net, took, flag, words, fn, money_is)
 select
   'user' || g || '@example.com',
   case g % 4 when 0 then null when 1 then '' when 2 then E'tab\t and \\ and ''' else 'naïve ' || g end,
@@ -176,12 +214,16 @@ select
   date '1900-01-01' + g,
   row (g, (g % 100)::numeric, 'z' || g)::shop.point3,
   shop.float_range(g, g + 0.5),
+\if :v14
   int4multirange(int4range(g, g + 2), int4range(g + 5, g + 9)),
+\endif
+\if :xml
+  case when g % 3 = 0 then xmlparse(content '<a b="' || g || '"/>') end,
+\endif
   (g % 256)::bit(8)::bit varying(9),
   case g % 7 when 0 then 'NaN' else (g * 1.2345)::numeric(20, 4) end,
   'c' || g % 100,
   jsonb_build_object('n', g, 'text', repeat('x', g % 300), 'null', null),
-  case when g % 3 = 0 then xmlparse(content '<a b="' || g || '"/>') end,
   decode(md5(g::text), 'hex'),
   ('10.0.' || g % 256 || '.1')::inet,
   make_interval(days => g, secs => g * 0.25),
@@ -205,7 +247,11 @@ update shop.orders set parent_id = id - 2 where id > 1;
 alter table shop.orders
   add constraint orders_customer foreign key (customer_id) references shop.customers (id)
     on update cascade on delete restrict deferrable initially deferred,
-  add constraint orders_parent foreign key (parent_id) references shop.orders (id) on delete set null (parent_id),
+  add constraint orders_parent foreign key (parent_id) references shop.orders (id) on delete set null
+\if :v15
+    (parent_id)
+\endif
+    ,
   add constraint note_short check (length(note) < 1) not valid;
 comment on constraint orders_customer on shop.orders is 'who bought';
 
@@ -245,15 +291,27 @@ alter table my_pgmig_x.dropped drop column gone, drop column also_gone, add colu
 create unlogged table my_pgmig_x.unlogged (id integer generated always as identity primary key, t text);
 insert into my_pgmig_x.unlogged (t) select 'u' || g from generate_series(1, 30) g;
 create table my_pgmig_x.composite_rows (
-  id integer primary key, c shop.customers, s shop.segment, r shop.text_range, m shop.many_texts,
-  e shop.even_range, codes shop.codes, g shop.german);
+  id integer primary key, c shop.customers, s shop.segment, r shop.text_range,
+  e shop.even_range, codes shop.codes, g shop.german
+\if :v14
+  , m shop.many_texts
+\endif
+  );
 insert into my_pgmig_x.composite_rows
 select g, null, row (row (1, 2, 'z')::shop.point3, null, '{sad,NULL,"Very \"Happy\""}')::shop.segment,
-  '[a,b)', '{[a,b),[c,d)}', '[2,4)', '{1,2}', 'g'
+  '[a,b)', '[2,4)', '{1,2}', 'g'
+\if :v14
+  , '{[a,b),[c,d)}'
+\endif
 from generate_series(1, 10) g;
 create table my_pgmig_x.typed of shop.point3 (x with options default 1.5 not null, primary key (z));
 insert into my_pgmig_x.typed select g, g, 'z' || g from generate_series(1, 10) g;
-create table my_pgmig_x.nulls (a integer unique nulls not distinct, b integer, unique (a, b));
+create table my_pgmig_x.nulls (
+  a integer unique
+\if :v15
+  nulls not distinct
+\endif
+  , b integer, unique (a, b));
 insert into my_pgmig_x.nulls values (null, null), (1, null), (2, 1);
 
 -- Circular foreign keys.
@@ -291,13 +349,21 @@ alter table shop.events attach partition shop.events_2020
 create table shop.events_2021 partition of shop.events (amount default 21)
   for values from ('2021-01-01 00:00+00') to ('2022-01-01 00:00+00') partition by list (kind);
 create table shop.events_2021_a partition of shop.events_2021 for values in ('a', 'it''s')
+\if :v11
   partition by hash (id);
 create table shop.events_2021_a_0 partition of shop.events_2021_a for values with (modulus 2, remainder 0);
 create table shop.events_2021_a_1 partition of shop.events_2021_a for values with (modulus 2, remainder 1);
 create table shop.events_2021_rest partition of shop.events_2021 default;
 create table shop.events_rest partition of shop.events default;
+\else
+  ;
+create table shop.events_2021_rest partition of shop.events_2021 for values in ('c');
+create table shop.events_2019 partition of shop.events for values from (minvalue) to ('2020-01-01 00:00+00');
+create table shop.events_rest partition of shop.events for values from ('2022-01-01 00:00+00') to (maxvalue);
+\endif
 create table shop.by_expression (a integer, b text collate "C") partition by range (abs(a), lower(b));
 create table shop.by_expression_1 partition of shop.by_expression for values from (0, minvalue) to (10, maxvalue);
+\if :v11
 alter table shop.events add primary key (at, kind, id);
 alter table only shop.events add constraint events_unique unique (at, kind, id, amount);
 create unique index events_2020_unique on shop.events_2020 (at, kind, id, amount);
@@ -305,30 +371,44 @@ create index events_amount on shop.events (amount) where amount > 5;
 create index events_kind on only shop.events (kind);
 create index events_2020_kind on shop.events_2020 (kind);
 alter index shop.events_kind attach partition shop.events_2020_kind;
+\endif
 insert into shop.events (id, kind, at, amount)
 select g, (array['a', 'it''s', 'c'])[1 + g % 3], timestamptz '2019-11-01 00:00+00' + g * interval '1 day', 1 + g % 9
 from generate_series(1, 1200) g;
 insert into shop.by_expression values (-3, 'X'), (4, 'y');
+\if :v12
 create table shop.event_notes (
   id integer primary key, at timestamptz, kind text, event_id bigint,
   constraint note_event foreign key (at, kind, event_id) references shop.events (at, kind, id));
 insert into shop.event_notes
 select row_number() over (order by e.id), e.at, e.kind, e.id from shop.events e where e.id % 50 = 0;
+\endif
 alter table shop.events add column customer_id bigint;
 update shop.events set customer_id = 10 where id % 10 = 0;
+\if :v11
 alter table shop.events add constraint event_customer foreign key (customer_id) references shop.customers (id);
+\endif
 
 -- Indexes of every kind.
 create index customers_lower on shop.customers (lower("full.na""me") collate "C" desc nulls last, (shop.double(1) + id))
   where mood = 'ok';
+\if :v11
 alter index shop.customers_lower alter column 2 set statistics 77;
+\endif
 comment on index shop.customers_lower is 'an expression';
 create index customers_brin on shop.customers using brin (created) with (pages_per_range = 4);
 create index customers_gin on shop.customers using gin (json_data jsonb_path_ops, words) with (fastupdate = off);
 create index customers_gist on shop.customers using gist (span, born);
 create index customers_hash on shop.customers using hash (uid);
 create index customers_spgist on shop.customers using spgist (net inet_ops);
-create unique index customers_covering on shop.customers (id, email) include (created) nulls not distinct;
+create unique index customers_covering on shop.customers (id, email)
+\if :v11
+  include (created)
+\endif
+\if :v15
+  nulls not distinct
+\endif
+  ;
 alter table my_pgmig_x.nulls add c integer not null default 0;
 create unique index nulls_identity on my_pgmig_x.nulls (c, a) where false;
 drop index my_pgmig_x.nulls_identity;
@@ -350,7 +430,11 @@ comment on column shop.customer_names."na.me" is 'name';
 alter view shop.customer_names owner to pgmig_owner;
 alter view shop.customer_names alter column mood set default 'sad';
 create view shop.ok_customers as select * from shop.customer_names where mood = 'ok' with cascaded check option;
-create view shop.ok_local with (security_invoker = true) as
+create view shop.ok_local
+\if :v15
+  with (security_invoker = true)
+\endif
+  as
   select * from shop.customer_names where mood = 'ok' with local check option;
 create view shop.grouped as
   select c.id, c.email, c.created, count(*) as orders
@@ -361,7 +445,12 @@ create table shop.holds_grouped (id integer primary key, g shop.grouped);
 insert into shop.holds_grouped select 1, g from shop.grouped g limit 1;
 create view shop.loop_view as select 1 as a, 'x'::text collate "C" as b;
 create function shop.loop_function(v shop.loop_view default null) returns text
-  language sql begin atomic select ($1).b; end;
+  language sql
+\if :v14
+  begin atomic select ($1).b; end;
+\else
+  as 'select ($1).b';
+\endif
 create or replace view shop.loop_view as select 1 as a, shop.loop_function() collate "C" as b;
 create recursive view shop.numbers (n) as values (1) union all select n + 1 from numbers where n < 5;
 create view shop.empty_view as select;
@@ -412,20 +501,22 @@ insert into shop.aaa_refs values (20), (null);
 -- Triggers.
 create function shop.note_change() returns trigger language plpgsql as $$ begin return new; end $$;
 create trigger "b.efore ""it""" before insert or update of note on shop.orders
-  for each row when (new.note is distinct from 'x%') execute function shop.note_change('a''rg', '\', '2');
+  for each row when (new.note is distinct from 'x%') execute procedure shop.note_change('a''rg', '\', '2');
 comment on trigger "b.efore ""it""" on shop.orders is 'looks';
-create trigger always_on after delete on shop.orders for each statement execute function shop.note_change();
+create trigger always_on after delete on shop.orders for each statement execute procedure shop.note_change();
 alter table shop.orders enable always trigger always_on;
-create trigger off after truncate on shop.orders execute function shop.note_change();
+create trigger off after truncate on shop.orders execute procedure shop.note_change();
 alter table shop.orders disable trigger off;
 create trigger on_replica after update on shop.orders
-  referencing old table as old_rows new table as new_rows execute function shop.note_change();
+  referencing old table as old_rows new table as new_rows execute procedure shop.note_change();
 alter table shop.orders enable replica trigger on_replica;
 create constraint trigger late after insert on shop.orders deferrable initially deferred
-  for each row execute function shop.note_change();
-create trigger instead instead of update on shop.ok_customers for each row execute function shop.note_change();
-create trigger events_row after insert on shop.events for each row execute function shop.note_change();
+  for each row execute procedure shop.note_change();
+create trigger instead instead of update on shop.ok_customers for each row execute procedure shop.note_change();
+\if :v11
+create trigger events_row after insert on shop.events for each row execute procedure shop.note_change();
 alter table shop.events_2020 disable trigger events_row;
+\endif
 
 -- Row security.
 alter table shop.orders enable row level security;
@@ -459,23 +550,33 @@ grant usage on domain shop.percent to pgmig_reader;
 
 -- The smaller classes.
 create collation shop."col.lation ""%" (provider = libc, lc_collate = 'C', lc_ctype = 'C');
+\if :icu_orders
 create collation shop.numeric_order (provider = icu, locale = 'en-u-kn-true', deterministic = false);
 comment on collation shop.numeric_order is 'by number';
 alter collation shop.numeric_order owner to pgmig_owner;
 create table my_pgmig_x.collated (t text collate shop.numeric_order, u text collate shop."col.lation ""%");
 insert into my_pgmig_x.collated values ('a10', 'b'), ('a9', 'B');
-create statistics shop."stat.s ""%" (ndistinct, mcv) on mood, born from shop.customers;
+\endif
+create statistics shop."stat.s ""%" (ndistinct
+\if :v12
+  , mcv
+\endif
+  ) on mood, born from shop.customers;
+\if :v13
 alter statistics shop."stat.s ""%" set statistics 55;
+\endif
 comment on statistics shop."stat.s ""%" is 'two columns';
+\if :v14
 create statistics shop.expression_stats on (lower(email::text)), born from shop.customers;
+\endif
 create function shop.same(a shop.point3, b shop.point3) returns boolean language sql immutable
   as $$ select a.x = b.x $$;
 create function shop.compare(a integer, b integer) returns integer language sql immutable strict
   as $$ select pg_catalog.btint4cmp(b, a) $$;
-create operator shop.=== (function = shop.same, leftarg = shop.point3, rightarg = shop.point3, commutator = operator(shop.===));
+create operator shop.=== (procedure = shop.same, leftarg = shop.point3, rightarg = shop.point3, commutator = operator(shop.===));
 comment on operator shop.=== (shop.point3, shop.point3) is 'the same';
 alter operator shop.=== (shop.point3, shop.point3) owner to pgmig_owner;
-create operator shop.!! (function = shop.double, rightarg = integer);
+create operator shop.!! (procedure = shop.double, rightarg = integer);
 create operator class shop.backwards for type integer using btree as
   operator 1 pg_catalog.>, operator 2 pg_catalog.>=, operator 3 pg_catalog.=,
   operator 4 pg_catalog.<=, operator 5 pg_catalog.<, function 1 shop.compare(integer, integer);
@@ -498,9 +599,11 @@ create text search parser shop.my_parser (
   start = prsd_start, gettoken = prsd_nexttoken, end = prsd_end, lextypes = prsd_lextype, headline = prsd_headline);
 create language "my ""lang" handler plpgsql_call_handler inline plpgsql_inline_handler validator plpgsql_validator;
 create transform for shop.mood language "my ""lang" (from sql with function pg_catalog.prsd_lextype(internal));
+\if :v12
 create access method my_heap type table handler heap_tableam_handler;
 create table my_pgmig_x.other_method (id integer primary key) using my_heap;
 insert into my_pgmig_x.other_method values (1), (2);
+\endif
 create foreign data wrapper "w.rapper" options (a 'it''s', "B b" '\');
 create server "ser.ver" type 't' version '1' foreign data wrapper "w.rapper" options (host 'h%');
 grant usage on foreign server "ser.ver" to pgmig_reader;
@@ -508,13 +611,21 @@ create foreign table shop.far (id integer options (name 'i''d') not null, t text
   server "ser.ver" options (path '/x y');
 comment on foreign table shop.far is 'far away';
 create publication "pub.lication" with (publish = 'insert, update');
-alter publication "pub.lication" add table only shop.customers (id, email, mood) where (id > 5);
+alter publication "pub.lication" add table only shop.customers
+\if :v15
+  (id, email, mood) where (id > 5)
+\endif
+  ;
+\if :v13
 alter publication "pub.lication" add table shop.events;
+\endif
+\if :v15
 create publication of_schema for tables in schema my_pgmig_x with (publish_via_partition_root);
+\endif
 create publication of_all for all tables;
 create function shop.on_ddl() returns event_trigger language plpgsql as $$ begin end $$;
 create event trigger "even.t" on ddl_command_start when tag in ('CREATE SEQUENCE', 'DROP SEQUENCE')
-  execute function shop.on_ddl();
+  execute procedure shop.on_ddl();
 alter event trigger "even.t" disable;
 comment on event trigger "even.t" is 'asleep';
 alter default privileges for role pgmig_owner in schema shop grant select on tables to pgmig_reader with grant option;

@@ -14,6 +14,7 @@ use postgres::Client;
 use similar::TextDiff;
 
 use crate::cluster::{Cluster, quote_identifier};
+use crate::dialect::translate;
 use crate::process::run;
 
 /// Makes values read the same on both sides, whatever the defaults of role and database.
@@ -163,20 +164,24 @@ fn show_rows(
     Ok(show('-', |count| count > 0) + &show('+', |count| count < 0))
 }
 
-/// Returns the unified diff of both sides' pg_dump, without pgmig itself; empty when equal.
+/// Returns the unified diff of both sides' pg_dump, without pgmig itself and what the versions of
+/// the servers explain; empty when equal.
 pub fn compare_schema(source: (&Cluster, &str), target: (&Cluster, &str)) -> Result<String> {
-    let newer = if source.0.installation().major()? > target.0.installation().major()? {
-        source.0
-    } else {
-        target.0
-    };
-    let [source_dump, target_dump] = [source, target].map(|(cluster, database)| {
+    let majors = [source.0.installation().major()?, target.0.installation().major()?];
+    let newer = if majors[0] > majors[1] { source.0 } else { target.0 };
+    let dump_schema = |(cluster, database): (&Cluster, &str)| {
         let mut pg_dump = newer.installation().client("pg_dump");
         pg_dump.args(["--schema-only", "--exclude-schema=pgmig", "-d", &cluster.dsn(database)]);
         run(&mut pg_dump).map(|dump| without_pgmig(&dump))
-    });
-    let (source_dump, target_dump) = (source_dump?, target_dump?);
-    Ok(TextDiff::from_lines(&source_dump, &target_dump)
+    };
+    let mut dumps = [dump_schema(source)?, dump_schema(target)?];
+    if majors[0] != majors[1] {
+        dumps = [
+            translate(&dumps[0], majors[0], majors[1]),
+            translate(&dumps[1], majors[1], majors[0]),
+        ];
+    }
+    Ok(TextDiff::from_lines(&dumps[0], &dumps[1])
         .unified_diff()
         .context_radius(CONTEXT_LINES)
         .header("source", "target")

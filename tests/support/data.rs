@@ -15,6 +15,8 @@ pub enum Script {
     Ranges,
     /// A schema with one of everything and hostile names.
     Everything,
+    /// What versions after 15 brought.
+    Newer,
     /// Every type, with extremes, in binary and in text.
     Types,
     /// Tables of 50 rows with 3 indexes; variable `table_count`.
@@ -28,6 +30,7 @@ impl Script {
             Script::StackOverflow => "stackoverflow",
             Script::Ranges => "ranges",
             Script::Everything => "everything",
+            Script::Newer => "newer",
             Script::Types => "types",
             Script::SmallTables => "small_tables",
         }

@@ -13,10 +13,14 @@ use crate::process::run;
 /// The user that servers run as when we are root, which PostgreSQL refuses.
 const SERVER_USER: &str = "postgres";
 
+/// The major version whose clients serve installations that have none.
+const NEWEST_CLIENTS: u32 = 18;
+
 /// The programs of one PostgreSQL version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Installation {
     bin_dir: PathBuf,
+    client_dir: PathBuf,
 }
 
 impl Installation {
@@ -34,9 +38,20 @@ impl Installation {
             .context("found no PostgreSQL 15 to 18; PG_CONFIG can name one")
     }
 
+    /// An installation of a major version, 10 to 18, fetched when it is missing. Where it comes
+    /// without clients, those of 18 serve it.
+    pub fn of_major(major: u32) -> Result<Self> {
+        let mut installation = Installation::at(find_server(major)?);
+        if !installation.bin_dir.join("pg_dump").exists() {
+            installation.client_dir = find_server(NEWEST_CLIENTS)?;
+        }
+        Ok(installation)
+    }
+
     /// The installation whose programs are in `bin_dir`, of any version that can be a source.
     pub fn at(bin_dir: impl Into<PathBuf>) -> Self {
-        Installation { bin_dir: bin_dir.into() }
+        let bin_dir = bin_dir.into();
+        Installation { client_dir: bin_dir.clone(), bin_dir }
     }
 
     /// The directory of the programs.
@@ -46,7 +61,7 @@ impl Installation {
 
     /// The version as the server writes it, such as `15.8`.
     pub fn version(&self) -> Result<String> {
-        let line = run(self.client("postgres").arg("--version"))?;
+        let line = run(Command::new(self.bin_dir.join("postgres")).arg("--version"))?;
         let version = line.split_whitespace().nth(2);
         Ok(version.with_context(|| format!("no version in \"{}\"", line.trim()))?.to_owned())
     }
@@ -60,7 +75,7 @@ impl Installation {
 
     /// A client program, run as ourselves with messages in English and text in UTF-8.
     pub fn client(&self, program: &str) -> Command {
-        let mut command = Command::new(self.bin_dir.join(program));
+        let mut command = Command::new(self.client_dir.join(program));
         command.env("LC_ALL", "C").env("PGCLIENTENCODING", "UTF8");
         command
     }
@@ -79,6 +94,13 @@ impl Installation {
         run_as_server_user(&mut command)?;
         Ok(command)
     }
+}
+
+/// The directory of the programs of a major version, of Debian's or fetched.
+fn find_server(major: u32) -> Result<PathBuf> {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../.ci/server");
+    let bin_dir = run(Command::new(script).arg(major.to_string()))?;
+    Ok(PathBuf::from(bin_dir.trim()))
 }
 
 /// Makes `command` run as the user that servers run as, in a directory which that user can read.

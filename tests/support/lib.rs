@@ -9,6 +9,7 @@ pub mod aftermath;
 pub mod cluster;
 pub mod compare;
 pub mod data;
+mod dialect;
 pub mod failure;
 pub mod gate;
 pub mod installation;

@@ -58,8 +58,19 @@ impl State {
     /// Inserts the completion mark and what was copied; last in the transaction of the effect. A
     /// second effect of the same task fails here.
     pub fn mark_done(&self, run: RunId, task: i32, copied: &[CopiedTable]) -> Result<()> {
+        let is_unlogged = copied.iter().any(|table| table.is_unlogged);
+        self.insert_mark(run, task, &[], if is_unlogged { "_unlogged" } else { "" })?;
+        self.insert_copied(run, task, copied)
+    }
+
+    /// Records what was copied by a task that could not copy all of its tables; it has no mark then.
+    pub fn mark_some_copied(&self, run: RunId, task: i32, copied: &[CopiedTable]) -> Result<()> {
+        self.insert_copied(run, task, copied)?;
+        self.insert_written(run)
+    }
+
+    fn insert_copied(&self, run: RunId, task: i32, copied: &[CopiedTable]) -> Result<()> {
         let (unlogged, logged): (Vec<_>, Vec<_>) = copied.iter().partition(|t| t.is_unlogged);
-        self.insert_mark(run, task, &[], if unlogged.is_empty() { "" } else { "_unlogged" })?;
         for (copied, suffix) in [(logged, ""), (unlogged, "_unlogged")] {
             if copied.is_empty() {
                 continue;

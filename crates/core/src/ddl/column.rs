@@ -10,9 +10,6 @@ use crate::model::{
 };
 use crate::name::{quote_ident, quote_literal, quote_qualified};
 
-/// The first major version that names NOT NULL constraints.
-const NAMED_NOT_NULL: u32 = 18;
-
 /// How a table comes to a column.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Origin {
@@ -80,22 +77,19 @@ pub(super) fn render_definition(
             sequence::render_identity_options(sequence)
         ));
     }
-    if let Some(not_null) = render_not_null(context, table, column) {
+    if let Some(not_null) = render_not_null(table, column) {
         sql.push_str(&not_null);
     }
     (table.of_type.is_none() || sql.len() > bare_length).then_some(sql)
 }
 
 /// The NOT NULL of a column that is spelled out.
-fn render_not_null(context: &Context, table: &Table, column: &Column) -> Option<String> {
+fn render_not_null(table: &Table, column: &Column) -> Option<String> {
     let Some(constraint) = &column.not_null_constraint else {
         return column.not_null.then(|| " not null".to_owned());
     };
     if !constraint.is_validated || !(constraint.is_local || table.is_partition) {
         return None;
-    }
-    if context.options.target_major() < NAMED_NOT_NULL {
-        return Some(" not null".to_owned());
     }
     let suffix = if constraint.is_no_inherit { " no inherit" } else { "" };
     Some(format!(" constraint {} not null{suffix}", quote_ident(&constraint.name)))
@@ -206,7 +200,7 @@ pub(super) fn render_separate_defaults(context: &Context, table: &Table) -> Vec<
 }
 
 /// An item for each NOT NULL that was never validated, since the data may violate it.
-pub(super) fn render_late_not_nulls(context: &Context, table: &Table) -> Vec<Item> {
+pub(super) fn render_late_not_nulls(table: &Table) -> Vec<Item> {
     let mut items = Vec::new();
     for column in &table.columns {
         let constraint = column.not_null_constraint.as_ref();
@@ -214,9 +208,6 @@ pub(super) fn render_late_not_nulls(context: &Context, table: &Table) -> Vec<Ite
         let Some(constraint) = constraint.filter(is_late) else {
             continue;
         };
-        if context.options.target_major() < NAMED_NOT_NULL {
-            continue;
-        }
         let id = ObjectId::new(Class::CONSTRAINT, constraint.oid);
         let mut item =
             Item::in_schema(id, ItemKind::Check, "not null of", &table.schema, &table.name)

@@ -170,9 +170,11 @@ impl<'a> Context<'a> {
         self.describe(item, id, noun, identity);
     }
 
-    /// Adds the comment and labels on an object or column, and the extensions that it goes with.
+    /// Adds the comment and labels on an object or column, the extensions that it goes with, and what
+    /// the target cannot have of it.
     pub(super) fn describe(&self, item: &mut Item, id: ObjectId, noun: &str, identity: &str) {
         let annotations = &self.catalog.annotations;
+        item.notes.extend(annotations.losses.get(&id).into_iter().flatten().cloned());
         for extension in self.companions.get(&id).into_iter().flatten() {
             let extension = quote_ident(extension);
             let sql = format!("alter {noun} {identity} depends on extension {extension}");

@@ -17,7 +17,7 @@ const DEFAULT_ACCESS_METHOD: &str = "heap";
 pub(super) fn render(context: &Context, table: &Table) -> Vec<Item> {
     let mut items = vec![render_table(context, table)];
     items.extend(column::render_separate_defaults(context, table));
-    items.extend(column::render_late_not_nulls(context, table));
+    items.extend(column::render_late_not_nulls(table));
     items.extend(render_attachment(context, table));
     items.extend(render_row_security(table));
     items

@@ -28,6 +28,27 @@ pub struct Definition {
     pub note: Option<String>,
     /// Addresses of what comes into being with it.
     pub parts: Option<Vec<ObjectId>>,
+    /// What to tell older servers instead, the oldest first.
+    pub older: Option<Vec<OlderForm>>,
+}
+
+impl Definition {
+    /// What a server of this major version has to be told instead, if anything.
+    pub fn older_form(&self, major: u32) -> Option<&OlderForm> {
+        let is_for = |form: &&OlderForm| form.below.is_some_and(|below| major < below);
+        self.older.iter().flatten().find(is_for)
+    }
+}
+
+/// An object as servers before some version can have it.
+#[derive(Debug, Clone, Deserialize)]
+pub struct OlderForm {
+    /// The major version that needs it no more; None if no version needs it.
+    pub below: Option<u32>,
+    /// Nothing where the object cannot be had.
+    pub create: Vec<String>,
+    /// What is lost, in words.
+    pub note: String,
 }
 
 /// What new objects of a kind, made by a role, grant.

@@ -22,7 +22,7 @@ pub use constraint::{Constraint, ConstraintKind, Index, IndexColumnStatistics};
 pub use data_type::{
     BaseType, CompositeType, DataType, DomainType, RangeType, TypeDefinition, TypeInfo, TypeKind,
 };
-pub use definition::{DefaultAcl, Definition};
+pub use definition::{DefaultAcl, Definition, OlderForm};
 pub use large_object::LargeObject;
 pub use object::{
     Acl, Annotations, Class, Comment, Depend, DependKind, Grant, ObjectId, SecurityLabel,

@@ -197,4 +197,6 @@ pub struct Annotations {
     pub comments: HashMap<ObjectId, String>,
     pub labels: HashMap<ObjectId, Vec<SecurityLabel>>,
     pub acls: HashMap<ObjectId, Vec<Acl>>,
+    /// What the target's version cannot have of an object, in words; filled in by `plan::version`.
+    pub losses: HashMap<ObjectId, Vec<String>>,
 }

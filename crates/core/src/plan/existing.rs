@@ -5,9 +5,10 @@
 //! of them runs, and built again after the load), and the items that need not be made any more.
 //! Whatever stands in the way is an error before anything has been changed.
 //!
-//! `obstacle` has those errors, `part` what is dropped from tables that are kept and loaded again,
-//! `replace` the tables that are dropped themselves.
+//! `dialect` knows what versions print differently, `obstacle` has those errors, `part` what is dropped
+//! from tables that are kept and loaded again, `replace` the tables that are dropped themselves.
 
+mod dialect;
 mod obstacle;
 mod part;
 mod replace;
@@ -163,6 +164,7 @@ fn statements(item: &Item) -> Vec<String> {
 fn find_present(sides: &Sides<'_>, gone: &HashSet<Identity>, existing: &mut Existing) {
     let on_target: HashMap<_, _> =
         sides.target_items.iter().map(|item| ((item.kind, item.object.as_str()), item)).collect();
+    let majors = [sides.wanted, sides.target].map(|c| c.server.version_num / 10_000);
     for (position, item) in sides.wanted_items.iter().enumerate() {
         // Rows of materialized views are as old as the rows they were made of.
         let is_stale = item.kind == ItemKind::Refresh;
@@ -175,7 +177,7 @@ fn find_present(sides: &Sides<'_>, gone: &HashSet<Identity>, existing: &mut Exis
         let is_missing = |attribute: &&Attribute| !other.attributes.contains(attribute);
         let missing = item.attributes.iter().filter(is_missing).cloned().collect();
         existing.present.insert(position, missing);
-        if item.create != other.create {
+        if !dialect::is_same(item.kind, [&item.create, &other.create], majors) {
             existing.notes.push(Note {
                 object: item.object.clone(),
                 message: "exists on the target with another definition, which was kept".to_owned(),

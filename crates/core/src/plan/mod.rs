@@ -20,6 +20,7 @@ pub mod select;
 pub mod select_items;
 pub mod task;
 pub mod validation;
+pub mod version;
 
 /// Something the user should know about the plan; becomes an event of the run.
 #[derive(Debug, Clone, PartialEq, Eq)]

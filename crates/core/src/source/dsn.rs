@@ -1,22 +1,33 @@
 //! What a connection string or a foreign server says about the source.
 //!
 //! Comes in: libpq's connection string or URI, or a foreign server's options. Goes out: a `Dsn` in
-//! which every parameter given is either carried out or was refused by name. Parameters that would
-//! borrow files or identity of the server's operating-system user (`passfile`, `service`, `sslkey`,
-//! …) are never honoured. The password is wiped when the value is dropped, and nothing here prints it.
+//! which every parameter given is either carried out or was refused by name. Parameters that name
+//! files are told apart, since only a superuser may read files as the server's operating-system user;
+//! no file is read that is not named. The password is wiped when the value is dropped, and nothing
+//! here prints it.
 
+mod authentication;
 mod conninfo;
+mod endpoint;
 mod parameter;
+mod passfile;
+mod tls;
 
 use std::fmt;
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::Path;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
 
+pub use self::authentication::{AuthenticationOptions, ChannelBinding, Method};
+pub use self::endpoint::Endpoint;
 use self::parameter::{
     invalid_value, parse, parse_count, parse_list, parse_seconds, parse_target_session, split_list,
+};
+use self::tls::TlsParameters;
+pub use self::tls::{
+    ClientCertificateMode, Negotiation, RootCertificates, TlsMode, TlsOptions, TlsVersion,
 };
 use crate::{Error, Result};
 
@@ -32,39 +43,6 @@ const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Idle seconds before the first keepalive: below the few minutes after which NAT forgets a socket.
 const DEFAULT_KEEPALIVES_IDLE: Duration = Duration::from_secs(60);
-
-/// One place where the source may be found.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Endpoint {
-    /// A host by name, or by an address that spares the lookup.
-    Tcp { host: String, address: Option<IpAddr>, port: u16 },
-    /// A Unix socket, by its directory.
-    Unix { directory: PathBuf, port: u16 },
-}
-
-impl Endpoint {
-    /// The host as the connection string gives it.
-    pub fn host(&self) -> String {
-        match self {
-            Endpoint::Tcp { host, .. } => host.clone(),
-            Endpoint::Unix { directory, .. } => directory.display().to_string(),
-        }
-    }
-
-    /// The TCP port, or the number in the socket's name.
-    pub fn port(&self) -> u16 {
-        match self {
-            Endpoint::Tcp { port, .. } | Endpoint::Unix { port, .. } => *port,
-        }
-    }
-}
-
-/// `"host", port 5432`, for messages.
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{}\", port {}", self.host(), self.port())
-    }
-}
 
 /// The state a server must be in to be used, as libpq defines it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,6 +84,10 @@ pub struct Dsn {
     connect_timeout: Option<Duration>,
     target_session: TargetSession,
     tcp: TcpOptions,
+    tls: TlsOptions,
+    authentication: AuthenticationOptions,
+    /// The first parameter that names a file.
+    file_parameter: Option<String>,
 }
 
 impl Dsn {
@@ -143,16 +125,24 @@ impl Dsn {
                 keepalives_count: None,
                 user_timeout: None,
             },
+            tls: TlsParameters::default().combine()?,
+            authentication: AuthenticationOptions::new(),
+            file_parameter: None,
         };
+        let mut tls = TlsParameters::default();
         for (key, value) in pairs {
-            dsn.set(&key, value)?;
+            if parameter::names_file(&key, &value) {
+                dsn.file_parameter.get_or_insert(key.clone());
+            }
+            dsn.set(&mut tls, &key, value)?;
         }
         dsn.check_counts()?;
+        dsn.tls = tls.combine()?;
         Ok(dsn)
     }
 
     /// Carries out one parameter or refuses it.
-    fn set(&mut self, key: &str, value: conninfo::Value) -> Result<()> {
+    fn set(&mut self, tls: &mut TlsParameters, key: &str, value: conninfo::Value) -> Result<()> {
         if value.contains(&0) {
             return Err(invalid_value(key, "It contains a zero byte."));
         }
@@ -195,10 +185,9 @@ impl Dsn {
                 self.tcp.user_timeout = parse_count(key, text)?.map(Duration::from_millis);
             }
             "target_session_attrs" => self.target_session = parse_target_session(text)?,
-            "sslmode" if matches!(text, "disable" | "allow" | "prefer") => {}
-            "gssencmode" | "channel_binding" if matches!(text, "disable" | "prefer") => {}
-            "sslnegotiation" if text == "postgres" => {}
+            "gssencmode" if matches!(text, "disable" | "prefer") => {}
             "load_balance_hosts" if text == "disable" => {}
+            _ if tls.set(key, text)? || self.authentication.set(key, text)? => {}
             _ => return Err(parameter::refuse(key, self.has_password())),
         }
         Ok(())
@@ -276,9 +265,30 @@ impl Dsn {
         self.password.is_some()
     }
 
-    /// The password, for the login only.
-    pub(super) fn password(&self) -> Option<&[u8]> {
-        self.password.as_deref().map(Vec::as_slice)
+    /// The password for a host, for the login only: the one given, else the password file's.
+    pub(super) fn password(&self, endpoint: &Endpoint) -> Result<Option<Zeroizing<Vec<u8>>>> {
+        match (&self.password, &self.authentication.passfile, self.user()) {
+            (Some(password), _, _) => Ok(Some(password.clone())),
+            (None, Some(path), Some(user)) => {
+                passfile::find_password(path, endpoint, self.dbname().unwrap_or(user), user)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// A parameter that names a file of the server's operating-system user, if one was given.
+    pub fn file_parameter(&self) -> Option<&str> {
+        self.file_parameter.as_deref()
+    }
+
+    /// Whether and how the connection is encrypted.
+    pub fn tls(&self) -> &TlsOptions {
+        &self.tls
+    }
+
+    /// What a login may be like.
+    pub fn authentication(&self) -> &AuthenticationOptions {
+        &self.authentication
     }
 
     /// Command-line options for the server process, such as `-c geqo=off`.
@@ -330,127 +340,18 @@ impl fmt::Debug for Dsn {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn tcp(host: &str, port: u16) -> Endpoint {
-        Endpoint::Tcp { host: host.to_owned(), address: None, port }
-    }
-
-    fn message(text: &str) -> String {
-        let error = Dsn::parse(text).unwrap_err();
-        format!("{error} {}", error.hint().unwrap_or(""))
-    }
-
-    #[test]
-    fn pairs_and_uris_say_the_same() {
-        for text in [
-            "host=h port=5433 dbname='my db' user=u password='it\\'s\\\\'",
-            " host = h port=5433 dbname=my\\ db user=u  password=it\\'s\\\\ ",
-            "postgresql://u:it's%5C@h:5433/my%20db",
-            "postgres://h/my%20db?user=u&password=it's%5c&port=5433",
-        ] {
-            let dsn = Dsn::parse(text).unwrap();
-            assert_eq!(dsn.endpoints(), [tcp("h", 5433)], "{text}");
-            assert_eq!(dsn.dbname(), Some("my db"), "{text}");
-            assert_eq!(dsn.user(), Some("u"), "{text}");
-            assert_eq!(dsn.password(), Some(&b"it's\\"[..]), "{text}");
-        }
-    }
-
-    #[test]
-    fn hosts_addresses_and_sockets_are_tried_in_order() {
-        let unix = |directory: &str, port| Endpoint::Unix { directory: directory.into(), port };
-        let v6 = Endpoint::Tcp { host: "b".into(), address: Some("::1".parse().unwrap()), port: 2 };
-        let v4 =
-            Endpoint::Tcp { host: "a".into(), address: Some("10.0.0.1".parse().unwrap()), port: 1 };
-        for (text, expected) in [
-            ("host=a,/s,b port=1,,3", vec![tcp("a", 1), unix("/s", 5432), tcp("b", 3)]),
-            ("host=a,b port=7", vec![tcp("a", 7), tcp("b", 7)]),
-            ("host=a,b hostaddr=10.0.0.1,::1 port=1,2", vec![v4, v6]),
-            ("postgresql://[::1]:9,%2Fs/", vec![tcp("::1", 9), unix("/s", 5432)]),
-            ("postgresql:///x?host=/s&port=4", vec![unix("/s", 4)]),
-            ("dbname=x", vec![unix("/var/run/postgresql", 5432), unix("/tmp", 5432)]),
-        ] {
-            assert_eq!(Dsn::parse(text).unwrap().endpoints(), expected, "{text}");
-        }
-        assert!(message("host=a,b port=1,2,3").contains("do not match"));
-        assert!(message("host=a,b hostaddr=10.0.0.1").contains("do not match"));
-    }
-
-    #[test]
-    fn timeouts_have_the_units_of_libpq() {
-        let dsn = Dsn::parse("connect_timeout=3 tcp_user_timeout=1500 keepalives_count=4").unwrap();
-        assert_eq!(dsn.connect_timeout(), Some(Duration::from_secs(3)));
-        assert_eq!(dsn.tcp().user_timeout, Some(Duration::from_millis(1500)));
-        assert_eq!(dsn.tcp().keepalives_count, Some(4));
-        assert_eq!(Dsn::parse("connect_timeout=0").unwrap().connect_timeout(), None);
-        assert_eq!(Dsn::parse("").unwrap().connect_timeout(), Some(DEFAULT_CONNECT_TIMEOUT));
-    }
-
-    #[test]
-    fn what_is_not_carried_out_is_refused_by_name() {
-        for (text, expected) in [
-            ("sslmode=require", "\"sslmode\""),
-            ("sslmode=nonsense", "\"sslmode\""),
-            ("passfile=/root/.pgpass", "\"passfile\""),
-            ("postgresql://h/d?service=x", "\"service\""),
-            ("hots=x", "\"hots\""),
-            ("port=x", "\"port\""),
-            ("port=0", "\"port\""),
-            ("port=65536", "\"port\""),
-            ("target_session_attrs=x", "prefer-standby"),
-            ("host", "without \"=\""),
-            ("password='x", "closing quote"),
-            ("postgresql://u:a%zz@h", "hexadecimal"),
-            ("postgresql://[::1", "bracket"),
-        ] {
-            assert!(message(text).contains(expected), "{text}: {}", message(text));
-        }
-        for text in ["sslmode=prefer", "sslmode=disable gssencmode=disable channel_binding=prefer"]
-        {
-            assert!(Dsn::parse(text).is_ok(), "{text}");
-        }
-    }
-
-    #[test]
-    fn no_output_repeats_a_piece_of_the_password() {
-        for text in [
-            "user=u password=top secret=1 host=h",
-            "user=u password=top secret",
-            "password='top secret",
-            "postgresql://u:top@secret@h/d",
-            "postgresql://u:top/secret@h/d",
-            "postgresql://u:secret%0@h/d",
-            "postgresql://h/d?password=top&secret=1",
-            "password=secret port=secret",
-        ] {
-            assert!(!message(text).contains("secret"), "{text}: {}", message(text));
-        }
-        let dsn = Dsn::parse("host=h user=u dbname=d password=secret").unwrap();
-        assert!(dsn.has_password());
-        assert_eq!(format!("{dsn:?}"), "Dsn(host=h port=5432 dbname=d user=u)");
-    }
-
-    #[test]
-    fn a_foreign_server_gives_the_connection_and_its_own_options_are_left_alone() {
-        let dsn = Dsn::from_options([
-            ("host", "h"),
-            ("fetch_size", "100"),
-            ("dbname", "d"),
-            ("password", "p"),
-        ])
-        .unwrap();
-        assert_eq!(dsn.redacted(), "host=h port=5432 dbname=d");
-        assert!(Dsn::from_options([("sslmode", "verify-full")]).is_err());
-    }
-
-    #[test]
-    fn a_default_user_never_replaces_a_given_one() {
-        let mut dsn = Dsn::parse("").unwrap();
-        dsn.set_default_user("a");
-        dsn.set_default_user("b");
-        assert_eq!(dsn.user(), Some("a"));
-    }
+/// The first of these options of a foreign server or user mapping that names a file.
+pub fn file_option<'a>(options: impl IntoIterator<Item = (&'a str, &'a str)>) -> Option<&'a str> {
+    options
+        .into_iter()
+        .find(|(key, value)| parameter::names_file(key, value.as_bytes()))
+        .map(|(key, _)| key)
 }
+
+/// Whether sockets are looked for in this directory when no host is named.
+fn is_default_directory(directory: &Path) -> bool {
+    DEFAULT_SOCKET_DIRECTORIES.iter().any(|default| directory == Path::new(default))
+}
+
+#[cfg(test)]
+mod tests;

@@ -136,7 +136,8 @@ mod tests {
         ] {
             let (port, server) =
                 fake::serve(vec![fake::greeting(), fake::identity(version_num, version, pid)]);
-            let dsn = Dsn::parse(&format!("host=127.0.0.1 port={port} user=u")).unwrap();
+            let dsn =
+                Dsn::parse(&format!("host=127.0.0.1 port={port} sslmode=disable user=u")).unwrap();
             let error = open(&dsn, &settings).err().unwrap();
             assert!(matches!(error, Error::Preflight { .. }));
             assert!(error.to_string().contains(expected), "{error}");

@@ -4,6 +4,10 @@
 //! of 127.0.0.1, and is stopped and removed when dropped. Servers do not run as root: then everything
 //! is done as user postgres.
 
+#![allow(dead_code, reason = "no test program needs all of this")]
+
+pub mod certificates;
+
 use std::ffi::OsStr;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -75,6 +79,26 @@ impl Cluster {
         &self.directory
     }
 
+    /// Sets parameters and waits until new sessions see them.
+    pub fn configure(&self, settings: &[(&str, &str)]) {
+        let mut client = self.client();
+        for (name, value) in settings {
+            client.batch_execute(&format!("alter system set {name} = '{value}'")).unwrap();
+        }
+        client.batch_execute("select pg_reload_conf()").unwrap();
+        for (name, value) in settings {
+            let is_seen = || {
+                let row = self.client().query_one(&format!("show {name}"), &[]).unwrap();
+                row.get::<_, &str>(0) == *value
+            };
+            let tries = (0..1000).take_while(|_| {
+                std::thread::sleep(std::time::Duration::from_millis(10));
+                !is_seen()
+            });
+            assert!(tries.count() < 1000, "{name} does not become {value}");
+        }
+    }
+
     /// A client of the superuser, independent of the code under test.
     pub fn client(&self) -> postgres::Client {
         let mut config = postgres::Config::new();
@@ -114,7 +138,7 @@ impl Drop for Cluster {
 }
 
 /// A command run as user postgres if we are root.
-fn command(program: impl AsRef<OsStr>) -> Command {
+pub fn command(program: impl AsRef<OsStr>) -> Command {
     let is_root = output(Command::new("id").arg("-u")).trim() == "0";
     if !is_root {
         return Command::new(program);
@@ -125,7 +149,7 @@ fn command(program: impl AsRef<OsStr>) -> Command {
 }
 
 /// Runs a command that must succeed and returns what it prints.
-fn output(command: &mut Command) -> String {
+pub fn output(command: &mut Command) -> String {
     let output = command.current_dir("/").output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));

@@ -5,9 +5,13 @@ use crate::model::{Class, Definition, ObjectId};
 use crate::source::CatalogSession;
 use crate::{Error, Result};
 
-/// The statement that makes the object, or gives the role its password, as it must run; None if there
-/// is none (any more).
-pub fn read_statement(session: &mut dyn CatalogSession, id: ObjectId) -> Result<Option<String>> {
+/// The statement that makes the object, or gives the role its password, as it must run on a target of
+/// major version `target_major`; None if there is none (any more).
+pub fn read_statement(
+    session: &mut dyn CatalogSession,
+    id: ObjectId,
+    target_major: u32,
+) -> Result<Option<String>> {
     let query = match id.class {
         Class::USER_MAPPING => include_str!("definition/user_mappings.sql"),
         Class::SUBSCRIPTION => include_str!("definition/subscriptions.sql"),
@@ -16,5 +20,11 @@ pub fn read_statement(session: &mut dyn CatalogSession, id: ObjectId) -> Result<
     };
     let definitions: Vec<Definition> = read_rows_with(session, query, Secrets::Shown)?;
     let found = definitions.into_iter().find(|definition| definition.id.oid == id.oid);
-    Ok(found.and_then(|definition| definition.create.into_iter().next()))
+    Ok(found.and_then(|definition| {
+        let create = match definition.older_form(target_major) {
+            Some(older) => &older.create,
+            None => &definition.create,
+        };
+        create.first().cloned()
+    }))
 }

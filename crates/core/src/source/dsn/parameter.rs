@@ -10,35 +10,23 @@ use crate::{Error, Result};
 
 /// Parameters that libpq knows and pgmig refuses, with what to do instead.
 const REFUSED: &[(&str, &str)] = &[
-    ("channel_binding", "TLS is not supported yet, and channel binding needs it."),
     ("client_encoding", "pgmig sets the encoding itself; leave it out."),
     ("gssencmode", "GSSAPI is not supported."),
     ("gssdelegation", "GSSAPI is not supported."),
     ("gsslib", "GSSAPI is not supported."),
     ("krbsrvname", "Kerberos is not supported."),
-    ("load_balance_hosts", "Hosts are tried in the order given; leave it out."),
-    ("passfile", "Give the password itself, best in the user mapping of a foreign server."),
+    (
+        "load_balance_hosts",
+        "All sessions of a run share a snapshot of one server, so hosts are tried in the order given.",
+    ),
     ("replication", "pgmig opens ordinary sessions; leave it out."),
-    ("require_auth", "It is not supported yet; leave it out."),
-    ("requirepeer", "It is not supported yet; leave it out."),
+    ("requirepeer", "It is not supported; leave it out."),
     ("service", "Write out what the service file says."),
     ("servicefile", "Write out what the service file says."),
-    (
-        "sslmode",
-        "TLS is not supported yet; \"disable\", \"allow\" and \"prefer\" connect without it.",
-    ),
-    ("sslnegotiation", "TLS is not supported yet; leave it out."),
-    ("sslcert", "TLS is not supported yet; leave it out."),
-    ("sslcertmode", "TLS is not supported yet; leave it out."),
-    ("sslcompression", "TLS is not supported yet; leave it out."),
-    ("sslcrl", "TLS is not supported yet; leave it out."),
-    ("sslcrldir", "TLS is not supported yet; leave it out."),
-    ("sslkey", "TLS is not supported yet; leave it out."),
-    ("sslpassword", "TLS is not supported yet; leave it out."),
-    ("sslrootcert", "TLS is not supported yet; leave it out."),
-    ("sslsni", "TLS is not supported yet; leave it out."),
-    ("ssl_min_protocol_version", "TLS is not supported yet; leave it out."),
-    ("ssl_max_protocol_version", "TLS is not supported yet; leave it out."),
+    ("sslcompression", "Compression makes TLS unsafe; leave it out."),
+    ("sslcrldir", "Put the lists into one file and name it in sslcrl."),
+    ("sslkeylogfile", "Keys are not logged; leave it out."),
+    ("sslpassword", "Encrypted key files are not read; decrypt the key, or leave this out."),
 ];
 
 /// Options of foreign servers and user mappings that speak to the wrapper and not of the connection.
@@ -63,6 +51,15 @@ const WRAPPER_OPTIONS: &[&str] = &[
 /// Whether an option of a foreign server speaks to the wrapper and not of the connection.
 pub(super) fn is_of_wrapper(key: &str) -> bool {
     WRAPPER_OPTIONS.contains(&key)
+}
+
+/// Whether a parameter makes pgmig read a file as the server's operating-system user.
+pub(super) fn names_file(key: &str, value: &[u8]) -> bool {
+    match key {
+        "sslrootcert" => !value.is_empty() && value != b"system",
+        "sslcert" | "sslkey" | "sslcrl" | "passfile" => !value.is_empty(),
+        _ => false,
+    }
 }
 
 /// The error for a parameter that is not carried out.
@@ -134,6 +131,14 @@ pub(super) fn parse_target_session(text: &str) -> Result<TargetSession> {
 pub(super) fn invalid_value(key: &str, hint: &str) -> Error {
     Error::ConnectionString {
         message: format!("invalid value for connection parameter \"{key}\""),
+        hint: Some(hint.to_owned()),
+    }
+}
+
+/// The error for parameters that cannot go together.
+pub(super) fn invalid_values(keys: &str, hint: &str) -> Error {
+    Error::ConnectionString {
+        message: format!("connection parameters {keys} do not go together"),
         hint: Some(hint.to_owned()),
     }
 }

@@ -2,10 +2,12 @@
 
 use std::fmt;
 use std::io::{self, Read, Write};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::message;
-use super::socket::{Address, PlainStream, Socket};
+use super::socket::{Address, PlainStream, Socket, Stream};
+use super::tls::{self, TlsConnector};
 use crate::source::dsn::TcpOptions;
 use crate::{Error, Result};
 
@@ -17,6 +19,8 @@ const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct CancelToken {
     pub(super) address: Address,
     pub(super) tcp: TcpOptions,
+    /// How the session is encrypted, if it is: its key is not for others to see.
+    pub(super) tls: Option<TlsConnector>,
     pub(super) process_id: i32,
     pub(super) secret_key: i32,
 }
@@ -34,12 +38,25 @@ impl CancelToken {
 
     /// Sends the request and waits until the server has taken it.
     fn send(&self) -> io::Result<()> {
-        let socket = Socket::open(&self.address, Some(CANCEL_TIMEOUT), &self.tcp)?;
-        socket.set_timeout(Some(CANCEL_TIMEOUT))?;
-        let mut stream = PlainStream(socket.into());
+        let deadline = Instant::now() + CANCEL_TIMEOUT;
+        let socket = Arc::new(Socket::open(&self.address, Some(CANCEL_TIMEOUT), &self.tcp)?);
+        let mut stream: Box<dyn Stream> = match &self.tls {
+            None => Box::new(PlainStream(Arc::clone(&socket))),
+            Some(tls) => match tls.start(&socket, Some(deadline)) {
+                Ok(encrypted) => Box::new(encrypted.stream),
+                Err(tls::Failure::Refused) => {
+                    return Err(io::Error::other("the server does not support TLS any more"));
+                }
+                Err(tls::Failure::Broken(why)) => return Err(io::Error::other(why)),
+            },
+        };
+        socket.limit(Some(deadline))?;
         stream.write_all(&message::cancel_request(self.process_id, self.secret_key))?;
         // The server answers by closing the connection once it has signalled the session.
-        stream.read(&mut [0]).map(drop)
+        match stream.read(&mut [0]) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+            outcome => outcome.map(drop),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::message::{self, HEADER_BYTES};
-use super::socket::{PlainStream, Socket, Stream};
+use super::socket::{Socket, Stream};
 use crate::{Error, Result};
 
 /// Bytes asked of the socket at a time for control messages.
@@ -63,14 +63,8 @@ pub(super) struct Channel {
 }
 
 impl Channel {
-    /// A channel in its login phase, which must be over at `deadline`.
-    pub(super) fn new(socket: Socket, deadline: Option<Instant>) -> Channel {
-        let socket = Arc::new(socket);
-        Channel::over(Box::new(PlainStream(Arc::clone(&socket))), socket, deadline)
-    }
-
-    /// A channel over a stream that runs over `socket`.
-    pub(super) fn over(
+    /// A channel in its login phase, which must be over at `deadline`; the stream runs over `socket`.
+    pub(super) fn new(
         stream: Box<dyn Stream>,
         socket: Arc<Socket>,
         deadline: Option<Instant>,
@@ -147,14 +141,7 @@ impl Channel {
 
     /// Limits the next socket call to what is left of the login's time.
     fn apply_deadline(&mut self) -> Result<()> {
-        let Some(deadline) = self.deadline else {
-            return Ok(());
-        };
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(self.lose(&io::ErrorKind::TimedOut.into()));
-        }
-        self.socket.set_timeout(Some(left)).map_err(|error| self.lose(&error))
+        self.socket.limit(self.deadline).map_err(|error| self.lose(&error))
     }
 
     /// Sends bytes that are one or more whole messages.
@@ -290,9 +277,12 @@ impl Channel {
 
     /// One read of the stream, into `target` or else behind the buffered bytes.
     fn read_socket(&mut self, target: Option<&mut [u8]>) -> Result<usize> {
-        self.apply_deadline()?;
         let target = target.unwrap_or(&mut self.buffer[self.end..]);
         let result = loop {
+            // Each try has what is left, so that bytes that trickle in do not stretch the login.
+            if let Err(error) = self.socket.limit(self.deadline) {
+                break Err(error);
+            }
             match self.stream.read(target) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 result => break result,

@@ -1,14 +1,17 @@
-//! From a `Dsn` to a session: the hosts in turn, each within the connect timeout.
+//! From a `Dsn` to a session: the hosts in turn, each within the connect timeout, each with and without
+//! TLS as `sslmode` has it.
 
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::CancelToken;
 use super::channel::Channel;
 use super::connection::{Connection, Server};
-use super::login::{self, PROTOCOL_VIOLATION};
-use super::socket::{Address, Socket};
-use crate::source::dsn::{Dsn, Endpoint, TargetSession};
+use super::login::{self, INVALID_AUTHORIZATION, PROTOCOL_VIOLATION, Security};
+use super::socket::{Address, PlainStream, Socket};
+use super::tls::{self, TlsConnector};
+use crate::source::dsn::{Dsn, Endpoint, TargetSession, TlsMode};
 use crate::{Error, Result};
 
 /// Asks the server who it is.
@@ -58,6 +61,27 @@ fn join_failures(mut failures: Vec<Error>) -> Error {
     }
 }
 
+/// What goes on a socket first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Plain,
+    Encrypted,
+}
+
+/// A way that led nowhere.
+struct DeadEnd {
+    failure: Failure,
+    /// Whether `sslmode` lets us try the other way.
+    may_try_other: bool,
+}
+
+impl DeadEnd {
+    /// One that every way to this endpoint has in common.
+    fn common(failure: Failure) -> DeadEnd {
+        DeadEnd { failure, may_try_other: false }
+    }
+}
+
 /// Opens a session on one endpoint.
 fn connect_endpoint(
     dsn: &Dsn,
@@ -65,31 +89,172 @@ fn connect_endpoint(
     application_name: &str,
     wanted: TargetSession,
 ) -> std::result::Result<Connection, Failure> {
-    let deadline = dsn.connect_timeout().map(|timeout| Instant::now() + timeout);
-    let (socket, address) = open_socket(dsn, endpoint, deadline).map_err(|cause| {
-        Failure::TryNext(Error::Connect {
-            message: place(endpoint, &cause),
-            sqlstate: None,
-            hint: Some(
-                "Check host and port, that the server is running there, and that it and the \
-                 firewalls between accept connections."
-                    .to_owned(),
-            ),
-        })
-    })?;
-    let connection = start_session(dsn, socket, address, deadline, application_name)
-        .map_err(|error| classify(endpoint, error))?;
-    if !suits(connection.server(), wanted) {
-        return Err(Failure::TryNext(Error::Connect {
-            message: place(
-                endpoint,
-                "the server is not in the state that target_session_attrs asks for",
-            ),
-            sqlstate: None,
-            hint: None,
-        }));
+    let ways: &[Way] = match (endpoint, dsn.tls().mode) {
+        // There is nobody to listen in, and libpq does the same.
+        (Endpoint::Unix { .. }, _) | (_, TlsMode::Disable) => &[Way::Plain],
+        (_, TlsMode::Allow) => &[Way::Plain, Way::Encrypted],
+        (_, TlsMode::Prefer) => &[Way::Encrypted, Way::Plain],
+        (_, TlsMode::Require | TlsMode::VerifyCa | TlsMode::VerifyFull) => &[Way::Encrypted],
+    };
+    let tls = match ways {
+        [Way::Plain] => None,
+        _ => Some(TlsConnector::new(dsn.tls(), endpoint).map_err(Failure::Final)?),
+    };
+    let attempt = Attempt {
+        dsn,
+        endpoint,
+        tls: tls.as_ref(),
+        application_name,
+        wanted,
+        deadline: dsn.connect_timeout().map(|timeout| Instant::now() + timeout),
+    };
+    let mut first = None;
+    for &way in ways {
+        match (attempt.run(way), first.take()) {
+            (Ok(connection), _) => return Ok(connection),
+            (Err(end), None) if end.may_try_other => first = Some(end.failure),
+            (Err(end), None) => return Err(end.failure),
+            (Err(end), Some(before)) => return Err(before.and(end.failure)),
+        }
     }
-    Ok(connection)
+    Err(first.unwrap_or(Failure::Final(Error::Internal("no way to connect".to_owned()))))
+}
+
+impl Failure {
+    /// Both failures as one, final if the later one is.
+    fn and(self, later: Failure) -> Failure {
+        let first = match self {
+            Failure::TryNext(error) | Failure::Final(error) => error,
+        };
+        match later {
+            Failure::TryNext(error) => Failure::TryNext(join_failures(vec![first, error])),
+            Failure::Final(error) => Failure::Final(join_failures(vec![first, error])),
+        }
+    }
+}
+
+/// All that the ways to one endpoint have in common.
+struct Attempt<'a> {
+    dsn: &'a Dsn,
+    endpoint: &'a Endpoint,
+    tls: Option<&'a TlsConnector>,
+    application_name: &'a str,
+    wanted: TargetSession,
+    deadline: Option<Instant>,
+}
+
+impl Attempt<'_> {
+    /// Tries one way.
+    fn run(&self, way: Way) -> std::result::Result<Connection, DeadEnd> {
+        let (socket, address) =
+            open_socket(self.dsn, self.endpoint, self.deadline).map_err(|cause| {
+                DeadEnd::common(self.fail(
+                    &cause,
+                    Some(
+                        "Check host and port, that the server is running there, and that it and \
+                         the firewalls between accept connections.",
+                    ),
+                ))
+            })?;
+        let socket = Arc::new(socket);
+        let (channel, security) = self.secure(way, &socket)?;
+        let cancel = CancelToken {
+            address,
+            tcp: self.dsn.tcp().clone(),
+            tls: self.tls.filter(|_| security.is_encrypted).cloned(),
+            process_id: 0,
+            secret_key: 0,
+        };
+        let connection = self.start_session(channel, &security, cancel).map_err(|error| {
+            let may_try_other = match (self.dsn.tls().mode, &error) {
+                (TlsMode::Allow, Error::Remote(_)) => !security.is_encrypted,
+                (TlsMode::Prefer, Error::Remote(_) | Error::Lost(_)) => security.is_encrypted,
+                _ => false,
+            };
+            // A wrong password is not tried in clear what it was not in secret.
+            let is_about_way = match &error {
+                Error::Remote(remote) => remote.sqlstate == INVALID_AUTHORIZATION,
+                _ => true,
+            };
+            DeadEnd {
+                failure: classify(self.endpoint, error),
+                may_try_other: may_try_other && is_about_way,
+            }
+        })?;
+        if !suits(connection.server(), self.wanted) {
+            return Err(DeadEnd::common(
+                self.fail(
+                    "the server is not in the state that target_session_attrs asks for",
+                    None,
+                ),
+            ));
+        }
+        Ok(connection)
+    }
+
+    /// A failure of this endpoint alone.
+    fn fail(&self, cause: &str, hint: Option<&str>) -> Failure {
+        Failure::TryNext(Error::Connect {
+            message: place(self.endpoint, cause),
+            sqlstate: None,
+            hint: hint.map(str::to_owned),
+        })
+    }
+
+    /// Puts the channel over the socket, or over TLS over the socket.
+    fn secure(
+        &self,
+        way: Way,
+        socket: &Arc<Socket>,
+    ) -> std::result::Result<(Channel, Security), DeadEnd> {
+        let is_preference = self.dsn.tls().mode == TlsMode::Prefer;
+        let started = match (way, self.tls) {
+            (Way::Encrypted, Some(tls)) => Some(tls.start(socket, self.deadline)),
+            _ => None,
+        };
+        match started {
+            Some(Ok(encrypted)) => {
+                let security = Security { is_encrypted: true, end_point: encrypted.end_point };
+                let stream = Box::new(encrypted.stream);
+                Ok((Channel::new(stream, Arc::clone(socket), self.deadline), security))
+            }
+            Some(Err(tls::Failure::Broken(why))) => {
+                Err(DeadEnd { failure: self.fail(&why, None), may_try_other: is_preference })
+            }
+            Some(Err(tls::Failure::Refused)) if !is_preference => Err(DeadEnd::common(self.fail(
+                "the server does not support TLS, and sslmode wants it",
+                Some("Turn ssl on in the source's configuration, or choose another sslmode."),
+            ))),
+            Some(Err(tls::Failure::Refused)) | None => {
+                let stream = Box::new(PlainStream(Arc::clone(socket)));
+                let channel = Channel::new(stream, Arc::clone(socket), self.deadline);
+                Ok((channel, Security::default()))
+            }
+        }
+    }
+
+    /// Logs in and asks the server who it is.
+    fn start_session(
+        &self,
+        mut channel: Channel,
+        security: &Security,
+        cancel: CancelToken,
+    ) -> Result<Connection> {
+        let greeting =
+            login::log_in(&mut channel, security, self.dsn, self.endpoint, self.application_name)?;
+        let cancel = CancelToken {
+            process_id: greeting.process_id,
+            secret_key: greeting.secret_key,
+            ..cancel
+        };
+        let mut connection = Connection::new(channel, cancel, greeting.password_used);
+        let rows = connection.query(IDENTIFY)?;
+        let server = rows.first().and_then(|row| Server::from_row(row));
+        connection.begin_service(server.ok_or_else(|| {
+            Error::Protocol("the server does not tell its version as PostgreSQL does".to_owned())
+        })?)?;
+        Ok(connection)
+    }
 }
 
 /// Opens the endpoint's socket, trying each address of its name.
@@ -126,31 +291,6 @@ fn resolve(endpoint: &Endpoint) -> std::result::Result<Vec<Address>, String> {
             .map(|addresses| addresses.map(Address::Tcp).collect())
             .map_err(|error| error.to_string()),
     }
-}
-
-/// Logs in over a socket and asks the server who it is.
-fn start_session(
-    dsn: &Dsn,
-    socket: Socket,
-    address: Address,
-    deadline: Option<Instant>,
-    application_name: &str,
-) -> Result<Connection> {
-    let mut channel = Channel::new(socket, deadline);
-    let greeting = login::log_in(&mut channel, dsn, application_name)?;
-    let cancel = CancelToken {
-        address,
-        tcp: dsn.tcp().clone(),
-        process_id: greeting.process_id,
-        secret_key: greeting.secret_key,
-    };
-    let mut connection = Connection::new(channel, cancel, greeting.password_used);
-    let rows = connection.query(IDENTIFY)?;
-    let server = rows.first().and_then(|row| Server::from_row(row));
-    connection.begin_service(server.ok_or_else(|| {
-        Error::Protocol("the server does not tell its version as PostgreSQL does".to_owned())
-    })?)?;
-    Ok(connection)
 }
 
 /// Puts the place in front of a cause.

@@ -435,7 +435,8 @@ mod tests {
     fn a_read_blocked_on_the_server_ends_with_the_shutdown() {
         let (port, _server) =
             fake::serve(vec![fake::greeting(), fake::identity("150001", "PostgreSQL", 1)]);
-        let dsn = Dsn::parse(&format!("host=127.0.0.1 port={port} user=u")).unwrap();
+        let dsn =
+            Dsn::parse(&format!("host=127.0.0.1 port={port} sslmode=disable user=u")).unwrap();
         let mut connection = Connection::connect(&dsn, "test").unwrap();
         let handle = connection.shutdown_handle();
         let waiter = std::thread::spawn(move || connection.execute("select 1"));

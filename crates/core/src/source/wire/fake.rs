@@ -107,10 +107,11 @@ impl Write for Canned {
 pub(in crate::source) fn session(bytes: Vec<u8>, pieces: &[usize]) -> Connection {
     let canned = Canned { bytes: io::Cursor::new(bytes), pieces: pieces.to_vec() };
     let (near, _) = UnixStream::pair().unwrap();
-    let channel = Channel::over(Box::new(canned), Arc::new(Socket::Unix(near)), None);
+    let channel = Channel::new(Box::new(canned), Arc::new(Socket::Unix(near)), None);
     let cancel = CancelToken {
         address: Address::Unix("/nowhere".into()),
         tcp: Dsn::parse("").unwrap().tcp().clone(),
+        tls: None,
         process_id: PROCESS_ID,
         secret_key: 0,
     };

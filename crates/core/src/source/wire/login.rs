@@ -3,16 +3,23 @@
 //! Comes in: a channel in its login phase. Goes out: what the server said about the session. Every
 //! refusal is an error that says what to change.
 
-use postgres_protocol::authentication::{md5_hash, sasl};
+use std::fmt::Write;
+
+use md5::{Digest, Md5};
+use zeroize::Zeroizing;
 
 use super::channel::{Channel, Message};
 use super::message;
+use super::scram::{Binding, Exchange};
 use crate::error::RemoteError;
-use crate::source::dsn::Dsn;
+use crate::source::dsn::{ChannelBinding, Dsn, Endpoint, Method};
 use crate::{Error, Result};
 
 /// SQLSTATE of a wrong or missing password.
 const INVALID_PASSWORD: &str = "28P01";
+
+/// SQLSTATE of a login that is refused before any password.
+pub(super) const INVALID_AUTHORIZATION: &str = "28000";
 
 /// SQLSTATE for what this client cannot do.
 const NOT_SUPPORTED: &str = "0A000";
@@ -40,8 +47,22 @@ pub(super) struct Greeting {
     pub(super) password_used: bool,
 }
 
+/// What the login runs over.
+#[derive(Debug, Default)]
+pub(super) struct Security {
+    pub(super) is_encrypted: bool,
+    /// What a login can be bound to.
+    pub(super) end_point: Option<Vec<u8>>,
+}
+
 /// Logs in.
-pub(super) fn log_in(channel: &mut Channel, dsn: &Dsn, application_name: &str) -> Result<Greeting> {
+pub(super) fn log_in(
+    channel: &mut Channel,
+    security: &Security,
+    dsn: &Dsn,
+    endpoint: &Endpoint,
+    application_name: &str,
+) -> Result<Greeting> {
     let Some(user) = dsn.user() else {
         return Err(Error::ConnectionString {
             message: "connection string names no user".to_owned(),
@@ -58,8 +79,9 @@ pub(super) fn log_in(channel: &mut Channel, dsn: &Dsn, application_name: &str) -
         return Err(refusal(text, None, None));
     }
 
-    let mut greeting =
-        Greeting { password_used: authenticate(channel, user, dsn)?, ..Greeting::default() };
+    let credentials = Credentials { user, dsn, endpoint, security };
+    let password_used = authenticate(channel, &credentials)?;
+    let mut greeting = Greeting { password_used, ..Greeting::default() };
     loop {
         let message = channel.receive()?;
         match message.tag {
@@ -78,9 +100,56 @@ pub(super) fn log_in(channel: &mut Channel, dsn: &Dsn, application_name: &str) -
     }
 }
 
+/// Who logs in, where, and what the login must be like.
+struct Credentials<'a> {
+    user: &'a str,
+    dsn: &'a Dsn,
+    endpoint: &'a Endpoint,
+    security: &'a Security,
+}
+
+impl Credentials<'_> {
+    /// Refuses a method that `require_auth` or `channel_binding` rules out.
+    fn check(&self, method: Method, is_bound: bool) -> Result<()> {
+        let options = self.dsn.authentication();
+        let asks = match method {
+            Method::None => "lets us in without a password",
+            Method::Password => "asks for the password in clear",
+            Method::Md5 => "asks for md5 authentication",
+            Method::Scram => "asks for SCRAM-SHA-256",
+        };
+        let ruled_out = if !options.allows(method) {
+            "require_auth"
+        } else if options.channel_binding == ChannelBinding::Require && !is_bound {
+            "channel_binding"
+        } else {
+            return Ok(());
+        };
+        Err(refusal(
+            format!("the server {asks}, which {ruled_out} rules out"),
+            Some(INVALID_AUTHORIZATION),
+            (ruled_out == "channel_binding").then_some(
+                "channel_binding=require needs TLS, and scram-sha-256 in the source's pg_hba.conf.",
+            ),
+        ))
+    }
+
+    /// The password, or the error that says that one is needed.
+    fn password(&self) -> Result<Zeroizing<Vec<u8>>> {
+        self.dsn.password(self.endpoint)?.ok_or_else(|| {
+            refusal(
+                "the server asks for a password, and none was given".to_owned(),
+                Some(INVALID_PASSWORD),
+                Some("Add a password to the connection string, or use a foreign server with one."),
+            )
+        })
+    }
+}
+
 /// Answers the server's authentication requests; returns whether a password was asked for.
-fn authenticate(channel: &mut Channel, user: &str, dsn: &Dsn) -> Result<bool> {
+fn authenticate(channel: &mut Channel, credentials: &Credentials<'_>) -> Result<bool> {
     let mut password_used = false;
+    let mut is_bound = false;
     loop {
         let message = channel.receive()?;
         if message.tag != b'R' {
@@ -89,26 +158,36 @@ fn authenticate(channel: &mut Channel, user: &str, dsn: &Dsn) -> Result<bool> {
         let mut body = channel.body(&message);
         let request = message::take_i32(&mut body);
         let method = match (request, body) {
-            (Some(0), _) => return Ok(password_used),
+            (Some(0), _) => {
+                if !password_used {
+                    credentials.check(Method::None, is_bound)?;
+                }
+                return Ok(password_used);
+            }
             (Some(3), _) if !password_used => {
-                let answer = message::password(require_password(dsn)?);
-                channel.send(&answer)?;
+                credentials.check(Method::Password, is_bound)?;
+                channel.send(&message::password(&credentials.password()?))?;
                 password_used = true;
                 continue;
             }
             (Some(5), &[a, b, c, d]) if !password_used => {
-                let hash = md5_hash(user.as_bytes(), require_password(dsn)?, [a, b, c, d]);
+                credentials.check(Method::Md5, is_bound)?;
+                let hash = md5_hash(credentials.user, &credentials.password()?, [a, b, c, d]);
                 channel.send(&message::password(hash.as_bytes()))?;
                 password_used = true;
                 continue;
             }
             (Some(10), mechanisms) if !password_used => {
-                if offers_scram(mechanisms) {
-                    run_scram(channel, require_password(dsn)?)?;
-                    password_used = true;
-                    continue;
+                match choose_binding(mechanisms, credentials) {
+                    Some(binding) => {
+                        is_bound = matches!(binding, Binding::EndPoint(_));
+                        credentials.check(Method::Scram, is_bound)?;
+                        run_scram(channel, &credentials.password()?, binding)?;
+                        password_used = true;
+                        continue;
+                    }
+                    None => "SASL",
                 }
-                "SASL"
             }
             (Some(2), _) => "Kerberos",
             (Some(6), _) => "SCM credentials",
@@ -120,45 +199,60 @@ fn authenticate(channel: &mut Channel, user: &str, dsn: &Dsn) -> Result<bool> {
             format!("the server asks for {method} authentication, which is not supported"),
             Some(NOT_SUPPORTED),
             Some(
-                "In the source's pg_hba.conf, admit this server with scram-sha-256, md5 or trust.",
+                "In the source's pg_hba.conf, admit this server with scram-sha-256, md5, cert or \
+                 trust.",
             ),
         ));
     }
 }
 
-/// The password, or the error that says that one is needed.
-fn require_password(dsn: &Dsn) -> Result<&[u8]> {
-    dsn.password().ok_or_else(|| {
-        refusal(
-            "the server asks for a password, and none was given".to_owned(),
-            Some(INVALID_PASSWORD),
-            Some("Add a password to the connection string, or use a foreign server with one."),
-        )
-    })
-}
-
-/// Whether the list of a SASL request contains SCRAM-SHA-256.
-fn offers_scram(mut mechanisms: &[u8]) -> bool {
+/// What a SCRAM exchange is bound to, by the mechanisms that the server offers; None if it offers none
+/// of them.
+fn choose_binding(mut mechanisms: &[u8], credentials: &Credentials<'_>) -> Option<Binding> {
+    let mut offers = Vec::new();
     while let Some(mechanism) = message::take_text(&mut mechanisms) {
-        if mechanism == sasl::SCRAM_SHA_256 {
-            return true;
-        }
+        offers.push(mechanism);
     }
-    false
+    let is_offered = |binding: &Binding| offers.iter().any(|offer| offer == binding.mechanism());
+    let wants = credentials.dsn.authentication().channel_binding != ChannelBinding::Disable;
+    let bound = credentials.security.end_point.clone().filter(|_| wants).map(Binding::EndPoint);
+    match bound {
+        Some(bound) if is_offered(&bound) => Some(bound),
+        Some(_) => Some(Binding::NotOffered).filter(is_offered),
+        None => Some(Binding::None).filter(is_offered),
+    }
 }
 
-/// Runs the SCRAM-SHA-256 exchange, which also proves that the server knows the password.
-fn run_scram(channel: &mut Channel, password: &[u8]) -> Result<()> {
-    let mut scram = sasl::ScramSha256::new(password, sasl::ChannelBinding::unsupported());
-    channel.send(&message::sasl_initial_response(sasl::SCRAM_SHA_256, scram.message()))?;
-    let failed = |error: std::io::Error| {
-        refusal(format!("SCRAM authentication failed: {error}"), Some(PROTOCOL_VIOLATION), None)
+/// The answer to a request for md5: the hash of salt and of the hash that the server has stored.
+fn md5_hash(user: &str, password: &[u8], salt: [u8; 4]) -> Zeroizing<String> {
+    let hex = |bytes: &[u8]| {
+        bytes.iter().fold(Zeroizing::new(String::new()), |mut text, byte| {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
     };
+    let stored = hex(&Md5::new().chain_update(password).chain_update(user).finalize());
+    let mut answer = Zeroizing::new("md5".to_owned());
+    answer
+        .push_str(&hex(&Md5::new().chain_update(stored.as_bytes()).chain_update(salt).finalize()));
+    answer
+}
+
+/// Runs the SCRAM exchange, which also proves that the server knows the password.
+fn run_scram(channel: &mut Channel, password: &[u8], binding: Binding) -> Result<()> {
+    let failed = |why: &str| {
+        refusal(format!("SCRAM authentication failed: {why}"), Some(PROTOCOL_VIOLATION), None)
+    };
+    let mechanism = binding.mechanism();
+    let exchange = Exchange::new(password, binding).map_err(failed)?;
+    let first = message::sasl_initial_response(mechanism, exchange.first_message().as_bytes());
+    channel.send(&first)?;
     let challenge = receive_sasl(channel, 11)?;
-    scram.update(&challenge).map_err(failed)?;
-    channel.send(&message::sasl_response(scram.message()))?;
+    let (answer, expectation) = exchange.answer(&challenge).map_err(failed)?;
+    channel.send(&message::sasl_response(answer.as_bytes()))?;
     let proof = receive_sasl(channel, 12)?;
-    scram.finish(&proof).map_err(failed)
+    expectation.check(&proof).map_err(failed)
 }
 
 /// Receives the SASL message of the given kind.
@@ -191,9 +285,8 @@ fn refusal(message: String, sqlstate: Option<&str>, hint: Option<&str>) -> Error
 pub(super) fn hint_for(error: &RemoteError) -> Option<String> {
     let hint = match error.sqlstate.as_str() {
         INVALID_PASSWORD => "Check user and password in the connection string.",
-        "28000" => {
-            "Check the user, and that the source's pg_hba.conf admits this server without TLS, \
-             which is not supported yet."
+        INVALID_AUTHORIZATION => {
+            "Check the user, sslmode and sslcert, and that the source's pg_hba.conf admits this server."
         }
         "3D000" => "Check dbname in the connection string.",
         "53300" => "Use fewer jobs, or raise max_connections on the source.",
@@ -214,7 +307,7 @@ mod tests {
     /// Connects to a server that follows the script; returns the outcome and what it was sent.
     fn connect(script: &[Vec<u8>], parameters: &str) -> (Result<Connection>, Vec<Vec<u8>>) {
         let (port, server) = fake::serve(script.to_vec());
-        let dsn = format!("host=127.0.0.1 port={port} user=u {parameters}");
+        let dsn = format!("host=127.0.0.1 port={port} sslmode=disable user=u {parameters}");
         let mut outcome = Connection::connect(&Dsn::parse(&dsn).unwrap(), "pgmig test");
         if let Ok(connection) = &mut outcome {
             connection.channel.close("the test is over");
@@ -254,7 +347,7 @@ mod tests {
     fn a_server_that_asks_for_it_is_sent_the_password_or_its_hash() {
         for (request, answer) in [
             (fake::authentication(3, b""), "secret".to_owned()),
-            (fake::authentication(5, b"salt"), md5_hash(b"u", b"secret", *b"salt")),
+            (fake::authentication(5, b"salt"), md5_hash("u", b"secret", *b"salt").to_string()),
         ] {
             let script = [request, fake::greeting(), identity()];
             let (outcome, sent) = connect(&script, "password=secret");
@@ -322,13 +415,14 @@ mod tests {
     fn the_next_host_is_tried_when_one_cannot_serve_but_not_when_it_refuses() {
         let (starting, first) = fake::serve(vec![fake::error("57P03", "starting up")]);
         let (serving, second) = fake::serve(vec![fake::greeting(), identity()]);
-        let dsn = format!("host=127.0.0.1,127.0.0.1 port={starting},{serving} user=u");
+        let dsn =
+            format!("host=127.0.0.1,127.0.0.1 port={starting},{serving} sslmode=disable user=u");
         assert!(Connection::connect(&Dsn::parse(&dsn).unwrap(), "test").is_ok());
         first.join().unwrap();
         second.join().unwrap();
 
         let (refusing, server) = fake::serve(vec![fake::error("28P01", "wrong")]);
-        let dsn = format!("host=127.0.0.1,/nowhere port={refusing},1 user=u");
+        let dsn = format!("host=127.0.0.1,/nowhere port={refusing},1 sslmode=disable user=u");
         let error = Connection::connect(&Dsn::parse(&dsn).unwrap(), "test").err().unwrap();
         assert!(!error.to_string().contains("/nowhere"), "{error}");
         server.join().unwrap();

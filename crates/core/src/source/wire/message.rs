@@ -18,6 +18,9 @@ const PROTOCOL_VERSION: i32 = 3 << 16;
 /// The request code that asks for a cancel instead of a session.
 const CANCEL_REQUEST: i32 = 1234 << 16 | 5678;
 
+/// The request code that asks for TLS instead of a session.
+const TLS_REQUEST: i32 = 1234 << 16 | 5679;
+
 /// Reads type and body length of the message that `bytes` begin with; at least five of them.
 pub(super) fn parse_header(bytes: &[u8]) -> Option<(u8, usize)> {
     let (tag, rest) = bytes.split_first()?;
@@ -123,6 +126,11 @@ pub(super) fn startup(parameters: &[(&str, &str)]) -> Zeroizing<Vec<u8>> {
     }
     body.push(0);
     frame(None, &[&body])
+}
+
+/// An SSLRequest.
+pub(super) fn tls_request() -> Zeroizing<Vec<u8>> {
+    frame(None, &[&TLS_REQUEST.to_be_bytes()])
 }
 
 /// A CancelRequest.

@@ -1,6 +1,6 @@
 //! The wire client: PostgreSQL's protocol 3.0 over blocking sockets, for control and for bulk data.
 //!
-//! `socket` opens the byte stream, `channel` cuts it into messages, `login` authenticates, `connect`
+//! `socket` opens the byte stream, `tls` encrypts it, `channel` cuts it into messages, `login` authenticates, `connect`
 //! tries the hosts in turn, `connection` runs statements, `copy_out` carries the bulk data. Every call
 //! may block until the server answers: use them on a thread of their own and end a blocked one with
 //! `ShutdownHandle`. What must hold: memory stays bounded whatever the server sends, and after an
@@ -16,7 +16,9 @@ mod copy_out;
 pub(super) mod fake;
 mod login;
 mod message;
+mod scram;
 mod socket;
+mod tls;
 
 pub use cancel::CancelToken;
 pub use channel::ShutdownHandle;

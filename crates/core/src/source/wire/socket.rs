@@ -1,14 +1,14 @@
 //! Sockets: the one place that knows what a connection runs over.
 //!
-//! A `Socket` is what timeouts and shutdown apply to; a `Stream` is where bytes are read and written.
-//! Today the stream is the socket itself; TLS will be another `Stream` over the same socket.
+//! A `Socket` is what timeouts and shutdown apply to; a `Stream` is where bytes are read and written:
+//! the socket itself, or TLS over it.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::{SockRef, TcpKeepalive};
 
@@ -66,6 +66,18 @@ impl Socket {
                 stream.set_write_timeout(timeout)
             }
         }
+    }
+
+    /// Limits the next read or write to what is left until `deadline`.
+    pub(super) fn limit(&self, deadline: Option<Instant>) -> io::Result<()> {
+        let Some(deadline) = deadline else {
+            return Ok(());
+        };
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        self.set_timeout(Some(left))
     }
 
     /// Ends the connection; reads and writes blocked on it return at once.

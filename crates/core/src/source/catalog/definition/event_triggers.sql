@@ -21,6 +21,15 @@ select
       when 'A' then pg_catalog.format('alter event trigger %I enable always', e.evtname)
       when 'R' then pg_catalog.format('alter event trigger %I enable replica', e.evtname)
     end
-  ], null) as create
+  ], null) as create,
+  case -- 17+
+    when e.evtevent = 'login' -- 17+
+    then pg_catalog.json_build_array( -- 17+
+      pg_catalog.json_build_object( -- 17+
+        'below', 17, -- 17+
+        'create', array[]::text[], -- 17+
+        'note', 'left out, since the target has no event "login"')) -- 17+
+  end as older -- 17+
+  null as older -- 16-
 from pg_catalog.pg_event_trigger e
 order by e.evtname

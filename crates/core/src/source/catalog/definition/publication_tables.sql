@@ -12,7 +12,7 @@ select
     n.nspname,
     c.relname,
     (
-      select ' (' || pg_catalog.string_agg(pg_catalog.quote_ident(a.attname), ', ') || ')' -- 15+
+      select ' (' || pg_catalog.string_agg(pg_catalog.quote_ident(a.attname), ', ' order by a.attnum) || ')' -- 15+
       from pg_catalog.pg_attribute a -- 15+
       where a.attrelid = c.oid -- 15+
         and a.attnum = any (r.prattrs::int2[]) -- 15+
