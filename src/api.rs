@@ -13,6 +13,7 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
 use crate::pg::{catch, process};
+use crate::run::cleanup;
 use crate::run::launch::{self, Request, Started};
 use crate::run::source_spec::{self, SourceSpec};
 use crate::run::state::{RunId, RunKind, RunStatus, State};
@@ -149,6 +150,25 @@ fn resume(
         None => launch::wait(run_id, None, Duration::ZERO).map_err(catch::report)?,
     };
     Ok(TableIterator::new(validation(run_id, status)?))
+}
+
+/// Removes what a run that did not end well has made, as far as nobody has changed it since.
+#[pg_extern(volatile, parallel_unsafe)]
+fn cleanup(
+    run_id: i64,
+) -> Result<
+    TableIterator<
+        'static,
+        (name!(object, String), name!(action, String), name!(reason, Option<String>)),
+    >,
+    ErrorReport,
+> {
+    let lines = catch::catch(|| cleanup::clean_up(run_id)).map_err(catch::report)?;
+    Ok(TableIterator::new(
+        lines
+            .into_iter()
+            .map(|(object, action, reason)| (object, action.as_str().to_owned(), reason)),
+    ))
 }
 
 /// The state of a run as it is now, for the view `runs`.

@@ -30,7 +30,7 @@ use super::survey::{self, Survey};
 use super::worker::TaskContext;
 use super::{dispatch, resume, settings};
 use crate::pg::mailbox::Mailbox;
-use crate::pg::{catch, latch, process, transaction, worker};
+use crate::pg::{catch, created, latch, process, transaction, worker};
 use crate::source_session::{SourceLogin, SourceSession};
 
 /// Time that workers get to end before the run's end is recorded all the same.
@@ -87,6 +87,7 @@ fn accept(mailbox: &Mailbox) -> Result<Run> {
     let request =
         request.map_err(|error| Error::Internal(format!("the request cannot be read: {error}")))?;
     worker::connect(mailbox)?;
+    created::watch();
     let options = settings::parse_options(&request.options)?;
     // Settings such as the access mode hold from the next transaction on.
     transaction::run(|| settings::apply(&options))?;
@@ -112,6 +113,7 @@ fn accept(mailbox: &Mailbox) -> Result<Run> {
             settings: SessionSettings {
                 application_name: session_name(id),
                 copy_encoding: settings::database_encoding()?,
+                lock_timeout: options.lock_timeout,
             },
             is_superuser: request.is_superuser,
         };

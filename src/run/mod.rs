@@ -11,6 +11,7 @@
 //! `state` has the only SQL on pgmig's own tables.
 
 mod backoff;
+pub mod cleanup;
 pub mod coordinator;
 mod dispatch;
 pub mod launch;

@@ -24,7 +24,7 @@ use super::state::State;
 use crate::check;
 use crate::load;
 use crate::pg::mailbox::Mailbox;
-use crate::pg::{catch, latch, process, transaction, worker};
+use crate::pg::{catch, created, latch, process, transaction, worker};
 use crate::source_session::{SourceLogin, SourceSession};
 
 /// Longest sleep without a look at whether the coordinator still lives.
@@ -58,6 +58,7 @@ pub(crate) struct TaskContext {
 
 fn start(mailbox: &Mailbox) -> Result<TaskContext> {
     worker::connect(mailbox)?;
+    created::watch();
     let mut text = mailbox.take_text();
     let request = serde_json::from_slice::<WorkerRequest>(&text);
     text.fill(0);
@@ -77,6 +78,7 @@ fn start(mailbox: &Mailbox) -> Result<TaskContext> {
         settings: SessionSettings {
             application_name: request.application_name.clone(),
             copy_encoding: encoding,
+            lock_timeout: options.lock_timeout,
         },
         is_superuser: request.is_superuser,
     };
@@ -126,6 +128,8 @@ impl TaskContext {
         let run = self.request.run;
         let state = self.state;
         let work = transaction::run(|| state.read_work(run, task))?;
+        // What a task that failed has created is gone.
+        created::take();
         process::report_activity(Some(&format!("pgmig run {run}, task {task}")));
         if work.reads_source() && !self.source.is_open()? {
             self.open_source()?;

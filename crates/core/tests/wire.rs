@@ -28,6 +28,7 @@ fn open(cluster: &Cluster, copy_encoding: &str) -> Connection {
     let settings = SessionSettings {
         application_name: "pgmig test".to_owned(),
         copy_encoding: copy_encoding.to_owned(),
+        lock_timeout: Duration::ZERO,
     };
     session::open(&socket_dsn(cluster), &settings).unwrap()
 }

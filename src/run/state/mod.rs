@@ -7,6 +7,7 @@
 //! Locking: rows only, never a whole table, except in `insert_tables`, which takes turns with other
 //! runs for the moment in which it looks for overlaps.
 
+mod cleanup;
 mod large_objects;
 mod loaded;
 mod plan;
@@ -26,6 +27,7 @@ use serde::Deserialize;
 use crate::pg::owner::AsOwner;
 use crate::pg::spi;
 
+pub use cleanup::{CreatedObject, FilledTable};
 pub use progress::Progress;
 pub use recopy::DroppedKey;
 pub use record::{

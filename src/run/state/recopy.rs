@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::progress::json_list;
 use super::{RunId, State, decode};
-use crate::pg::transaction;
+use crate::pg::{created, transaction};
 
 /// A foreign key of the target that is dropped so that its tables can be emptied.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -114,7 +114,7 @@ impl State {
         decode(&oids.unwrap_or_default())
     }
 
-    /// Records that this transaction writes for the run; last in it, so that no part of it is missed.
+    /// Records that this transaction writes for the run, and what it has created; last in it, so that no part of it is missed.
     pub fn insert_written(&self, run: RunId) -> Result<()> {
         let ids = json_list(&transaction::ids());
         self.execute(
@@ -124,7 +124,7 @@ impl State {
              on conflict do nothing",
             &[run.into(), ids.into()],
         )?;
-        Ok(())
+        self.insert_created(run, &created::take())
     }
 
     /// Once every relation of a table is logged, what was copied into it survives a crash.

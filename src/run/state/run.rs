@@ -5,6 +5,21 @@ use pgmig_core::{Error, Result};
 use super::{Event, FinalState, NewRun, RunId, State};
 use crate::pg::process;
 
+/// The tables that say how a run does its work.
+const DETAILS: [&str; 11] = [
+    "task",
+    "mark",
+    "copied",
+    "mark_unlogged",
+    "copied_unlogged",
+    "checked",
+    "run_table",
+    "part",
+    "snapshot",
+    "created",
+    "written",
+];
+
 impl State {
     /// Inserts the row of a new run and removes details of runs that ended long ago.
     pub fn insert_run(&self, run: &NewRun<'_>, keep_s: f64) -> Result<RunId> {
@@ -69,20 +84,7 @@ impl State {
     /// Removes tasks, marks, tables and events of runs that ended, or that began and that nobody serves
     /// any more, more than `keep_s` seconds ago.
     pub(super) fn prune(&self, keep_s: f64) -> Result<()> {
-        for table in [
-            "task",
-            "mark",
-            "copied",
-            "mark_unlogged",
-            "copied_unlogged",
-            "checked",
-            "event",
-            "run_table",
-            "part",
-            "snapshot",
-            "created",
-            "written",
-        ] {
+        for table in DETAILS.into_iter().chain(["event"]) {
             self.execute(
                 &format!(
                     "delete from pgmig.{table} d
@@ -100,6 +102,26 @@ impl State {
                 &[keep_s.into()],
             )?;
         }
+        Ok(())
+    }
+
+    /// Forgets plan and marks of a run that was cleaned up.
+    pub fn forget_run(&self, run: RunId) -> Result<()> {
+        for table in DETAILS {
+            self.execute(
+                &format!("delete from pgmig.{table} d where d.run_id = $1"),
+                &[run.into()],
+            )?;
+        }
+        self.execute(
+            "update pgmig.run
+             set phase = 'cleaned up',
+                 state = case when finished_at is null then 'failed' else state end,
+                 message = case when finished_at is null then 'interrupted' else message end,
+                 finished_at = coalesce(finished_at, pg_catalog.clock_timestamp())
+             where run_id = $1",
+            &[run.into()],
+        )?;
         Ok(())
     }
 

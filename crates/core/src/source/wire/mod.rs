@@ -17,6 +17,7 @@ pub(super) mod fake;
 mod login;
 mod message;
 mod scram;
+mod silence;
 mod socket;
 mod tls;
 
@@ -24,3 +25,4 @@ pub use cancel::CancelToken;
 pub use channel::ShutdownHandle;
 pub use connection::{Connection, Server, TransactionStatus};
 pub use copy_out::{BUFFER_BYTES, CopySink};
+pub use silence::IsAtWork;
