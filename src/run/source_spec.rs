@@ -55,8 +55,9 @@ pub fn resolve(source: &str) -> Result<(SourceSpec, Option<String>)> {
     }
 }
 
+/// Whether a text can only be meant as a name; a connection string gone wrong is not repeated.
 fn is_plain_name(source: &str) -> bool {
-    !source.is_empty() && !source.contains('=') && !source.contains("://")
+    !source.is_empty() && !source.contains(['=', ':', '@', '/'])
 }
 
 fn resolve_server(name: &str, server: &foreign::ForeignServer) -> Result<SourceSpec> {

@@ -8,6 +8,8 @@
 pub mod ddl;
 pub mod digest;
 pub mod error;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod model;
 pub mod name;
 pub mod options;

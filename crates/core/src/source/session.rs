@@ -41,6 +41,8 @@ const SETTINGS: &[(u32, &str, &str)] = &[
     (0, "synchronize_seqscans", "off"),
     (0, "quote_all_identifiers", "off"),
     (110_000, "jit", "off"),
+    // Nobody reads them.
+    (0, "client_min_messages", "error"),
     (0, "statement_timeout", "0"),
     (0, "lock_timeout", "0"),
     (0, "idle_in_transaction_session_timeout", "0"),

@@ -64,8 +64,8 @@ pub(super) fn names_file(key: &str, value: &[u8]) -> bool {
 
 /// The error for a parameter that is not carried out.
 ///
-/// A name that libpq does not know is shown only if no password stands before it, since it may be a
-/// piece of a password that lacks its quotes.
+/// A name that libpq does not know is shown only if it can be one and no password stands before it:
+/// it may be a piece of a password that lacks its quotes, or a URI whose scheme is misspelt.
 pub(super) fn refuse(key: &str, has_password: bool) -> Error {
     if let Some((_, hint)) = REFUSED.iter().find(|(name, _)| *name == key) {
         return Error::ConnectionString {
@@ -73,10 +73,11 @@ pub(super) fn refuse(key: &str, has_password: bool) -> Error {
             hint: Some((*hint).to_owned()),
         };
     }
-    let message = if has_password {
-        "unknown connection parameter after \"password\"".to_owned()
-    } else {
-        format!("unknown connection parameter \"{key}\"")
+    let is_name = key.len() <= 63 && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    let message = match (has_password, is_name) {
+        (true, _) => "unknown connection parameter after \"password\"".to_owned(),
+        (false, true) => format!("unknown connection parameter \"{key}\""),
+        (false, false) => "malformed connection string: a parameter without a name".to_owned(),
     };
     let hint = "Parameters are named as in libpq; values that contain spaces or \"&\" must be \
                 quoted, in a URI as %XX.";

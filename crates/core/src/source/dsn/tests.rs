@@ -99,6 +99,8 @@ fn no_output_repeats_a_piece_of_the_password() {
         "postgresql://u:top/secret@h/d",
         "postgresql://u:secret%0@h/d",
         "postgresql://h/d?password=top&secret=1",
+        "postgressql://u:secret@h/d?sslmode=require",
+        "postgres:/u:secret@h/d?sslmode=require",
         "password=secret port=secret",
     ] {
         assert!(!message(text).contains("secret"), "{text}: {}", message(text));

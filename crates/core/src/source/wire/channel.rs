@@ -25,6 +25,10 @@ pub(super) const LOGIN_MESSAGE_BYTES: usize = 64 * 1024;
 /// Longest message buffered afterwards: the largest function body or JSON row, with room to spare.
 pub(super) const MESSAGE_BYTES: usize = 64 * 1024 * 1024;
 
+/// Notices and reports taken one after another: sessions ask for no notices, so that any number like
+/// this says that no answer will ever come.
+const MAX_ASIDES: u32 = 100_000;
+
 /// Session parameters remembered; PostgreSQL 18 reports 15, and a server could send any number.
 const MAX_PARAMETERS: usize = 64;
 
@@ -178,7 +182,7 @@ impl Channel {
 
     /// Deals with messages that may come at any time, up to the header of one that may not.
     fn await_message(&mut self) -> Result<(u8, usize)> {
-        loop {
+        for _ in 0..MAX_ASIDES {
             match self.peek_header()? {
                 (b'N' | b'A', length) => self.skip(HEADER_BYTES + length)?,
                 (b'S', length) => {
@@ -188,6 +192,7 @@ impl Channel {
                 header => return Ok(header),
             }
         }
+        Err(self.violate("notices without end"))
     }
 
     /// The body of `message`, which must be the last one received.
@@ -331,7 +336,7 @@ impl Channel {
             return Ok(None);
         }
         let text = bytes[1..].split(|&byte| byte == 0).next().unwrap_or_default();
-        Ok(Some(String::from_utf8_lossy(text).trim().to_owned()))
+        Ok(Some(message::clean(String::from_utf8_lossy(text).trim())))
     }
 }
 

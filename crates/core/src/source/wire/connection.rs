@@ -5,6 +5,7 @@
 //! open transaction aborted); an error of protocol or network ends it.
 
 use super::channel::{Channel, Message, ShutdownHandle};
+use super::message::HEADER_BYTES;
 use super::silence::{IsAtWork, Silence};
 use super::{CancelToken, connect, message};
 use crate::source::CatalogSession;
@@ -35,13 +36,20 @@ impl Server {
         };
         Some(Server {
             version_num: version_num.parse().ok()?,
-            version: version.clone(),
+            version: message::clean(version),
             backend_pid: backend_pid.parse().ok()?,
             is_in_recovery: recovery == "t",
             is_read_only: read_only == "t",
         })
     }
 }
+
+/// Bytes of rows that a statement may return, COPY aside: catalogs of a hundred thousand tables have a
+/// tenth of this, and whoever asks keeps the rows in memory.
+const MAX_RESULT_BYTES: usize = 2 * 1024 * 1024 * 1024;
+
+/// Results that the statements sent at once may have: many times what is ever sent.
+pub(super) const MAX_RESULTS: u32 = 100_000;
 
 /// Where a session stands, as the server reports it after every statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -208,8 +216,16 @@ impl Connection {
     fn run(&mut self, sql: &str, on_event: &mut dyn FnMut(Event) -> Result<()>) -> Result<()> {
         self.send_query(sql)?;
         let mut outcome = Ok(());
+        let (mut bytes_left, mut results_left) = (MAX_RESULT_BYTES, MAX_RESULTS);
         loop {
             let message = self.channel.receive()?;
+            let is_row = message.tag == b'D';
+            let length = self.channel.body(&message).len() + HEADER_BYTES;
+            match (is_row, bytes_left.checked_sub(length), results_left.checked_sub(1)) {
+                (true, Some(left), _) => bytes_left = left,
+                (false, _, Some(left)) => results_left = left,
+                _ => return Err(self.channel.violate("a result without end")),
+            }
             let body = self.channel.body(&message);
             let handled = match message.tag {
                 b'Z' => {
@@ -251,11 +267,11 @@ impl Connection {
             return self.channel.violate("an error message cannot be read");
         };
         // What goes wrong from here on closes the channel; the server's error tells more.
-        while let Ok(message) = self.channel.receive() {
-            if message.tag == b'Z' {
-                let _ = self.finish_query(&message);
-                break;
-            }
+        if let Ok(message) = self.channel.receive() {
+            let _ = match message.tag {
+                b'Z' => self.finish_query(&message),
+                _ => Err(self.unexpected(&message)),
+            };
         }
         Error::Remote(Box::new(remote))
     }
@@ -276,8 +292,25 @@ fn decode_row(body: &[u8]) -> Result<Vec<Option<&str>>> {
 
 /// Decodes one value of a row.
 fn decode_text(value: &[u8]) -> Result<&str> {
-    std::str::from_utf8(value)
-        .map_err(|_| Error::Protocol("a row of text is not valid UTF-8".to_owned()))
+    let text =
+        std::str::from_utf8(value).ok().filter(|text| memchr::memchr(0, text.as_bytes()).is_none());
+    text.ok_or_else(|| {
+        Error::Protocol("a row of text is not valid UTF-8, or contains a zero byte".to_owned())
+    })
+}
+
+/// Whether a JSON text spells a zero byte, which no text of a server contains.
+fn has_zero_escape(json: &str) -> bool {
+    let mut rest = json.as_bytes();
+    while let Some(at) = memchr::memchr(b'\\', rest) {
+        rest = &rest[at + 1..];
+        if rest.starts_with(b"u0000") {
+            return true;
+        }
+        // The escaped character may be a backslash itself.
+        rest = rest.get(1..).unwrap_or_default();
+    }
+    false
 }
 
 /// The source's catalogs, as JSON rows.
@@ -288,7 +321,8 @@ impl CatalogSession for Connection {
         let sql =
             format!("select pg_catalog.row_to_json(q)::pg_catalog.text\n  from (\n{query}\n) as q");
         self.for_each_row(&sql, &mut |row| match row {
-            [Some(json)] => each(json),
+            [Some(json)] if !has_zero_escape(json) => each(json),
+            [Some(_)] => Err(Error::Protocol("a value contains a zero byte".to_owned())),
             _ => Err(Error::Protocol("a row of JSON is not one value".to_owned())),
         })
     }
@@ -394,6 +428,54 @@ mod tests {
         assert!(
             connection.parameter("name1").is_some() && connection.parameter("name999").is_none()
         );
+    }
+
+    #[test]
+    fn a_server_without_end_is_given_up() {
+        let row = fake::row(&[Some(&[b'x'; 30_000])]);
+        for again in [
+            fake::message(b'N', b"x"),
+            fake::message(b'A', b""),
+            fake::message(b'S', b"a\0b\0"),
+            fake::message(b'I', b""),
+            fake::complete("SET"),
+            fake::columns(),
+            row,
+        ] {
+            let mut connection = fake::endless(again.clone(), again.clone());
+            let outcome = connection.for_each_row("select", &mut |_| Ok(()));
+            assert!(matches!(outcome, Err(Error::Protocol(_))), "{again:?}: {outcome:?}");
+        }
+        let error = fake::error("22012", "again and again");
+        let mut connection = fake::endless(error.clone(), error);
+        assert_eq!(connection.execute("select").unwrap_err().sqlstate(), "22012");
+        assert!(connection.is_closed());
+    }
+
+    #[test]
+    fn a_servers_texts_obey_nobody() {
+        let error = "\x1b[2Jwiped\u{9b}\rgone\nand on".to_owned() + &"!".repeat(100_000);
+        let mut connection = answering(&[fake::error("\0\x1b[3", &error), fake::ready()]);
+        let error = connection.execute("select").unwrap_err();
+        assert_eq!(error.sqlstate(), "XX000");
+        assert!(error.to_string().contains("\u{fffd}[2Jwiped\u{fffd}\u{fffd}gone\nand on"));
+        assert!(error.to_string().len() < 20_000);
+    }
+
+    #[test]
+    fn zero_bytes_are_in_no_value() {
+        let mut connection = answering(&[fake::row(&[Some(b"a\0b")]), fake::ready()]);
+        assert!(matches!(connection.query("select"), Err(Error::Protocol(_))));
+        for (json, expected) in [
+            (r#"{"name": "a\u0000b"}"#, true),
+            (r#"{"name": "a\\\u0000b"}"#, true),
+            (r#"{"name": "a\\u0000b"}"#, false),
+            (r#"{"name": "a\u00001\""}"#, true),
+            (r#"{"name": "\u0001"}"#, false),
+            (r"\", false),
+        ] {
+            assert_eq!(has_zero_escape(json), expected, "{json}");
+        }
     }
 
     #[test]

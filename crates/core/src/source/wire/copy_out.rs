@@ -7,7 +7,7 @@
 
 use std::ops::ControlFlow;
 
-use super::connection::Connection;
+use super::connection::{Connection, MAX_RESULTS};
 use super::message::{self, HEADER_BYTES};
 use crate::name::quote_literal;
 use crate::{Error, Result};
@@ -18,6 +18,10 @@ pub const BUFFER_BYTES: usize = 256 * 1024;
 
 /// Room below which a buffer is handed on rather than read into: no read asks for less.
 const MIN_READ_BYTES: usize = 32 * 1024;
+
+/// Reads in a row that brought no data before the server is taken to have none: every message that
+/// PostgreSQL sends has some.
+const MAX_BARREN_READS: u32 = 10_000;
 
 /// Takes the data of a COPY.
 pub trait CopySink {
@@ -151,7 +155,7 @@ impl Connection {
         }
         let mut row_count = None;
         let mut phase = Phase::Before;
-        loop {
+        for _ in 0..MAX_RESULTS {
             let message = self.channel.receive()?;
             match (message.tag, phase) {
                 (b'H', Phase::Before) => {
@@ -175,11 +179,13 @@ impl Connection {
                 _ => return Err(self.unexpected(&message)),
             }
         }
+        Err(self.channel.violate("a result without end"))
     }
 
     /// Hands on the data of all CopyData messages up to a message of another kind.
     fn pump_data(&mut self, sink: &mut dyn CopySink) -> Result<()> {
         let mut buffer = Squeezer::new(sink.take_buffer());
+        let mut barren_reads = 0;
         while self.channel.next_tag()? == b'd' {
             loop {
                 if buffer.room() < MIN_READ_BYTES {
@@ -187,7 +193,13 @@ impl Connection {
                     self.push(sink, full)?;
                 }
                 let count = self.channel.read_raw(buffer.unused())?;
-                match buffer.squeeze(count) {
+                let before = buffer.data;
+                let squeezed = buffer.squeeze(count);
+                barren_reads = if buffer.data > before { 0 } else { barren_reads + 1 };
+                if barren_reads > MAX_BARREN_READS {
+                    return Err(self.channel.violate("messages of data without data"));
+                }
+                match squeezed {
                     Squeezed::More => {}
                     Squeezed::Other(bytes) => {
                         self.channel.unread(&bytes);
@@ -326,6 +338,24 @@ mod tests {
         ] {
             let (outcome, _) = run(&mut fake::session([&start[..], &rest].concat(), &[usize::MAX]));
             assert!(matches!(outcome, Err(Error::Protocol(_))), "{rest:?}: {outcome:?}");
+        }
+    }
+
+    #[test]
+    fn data_without_data_and_results_without_end_are_refused() {
+        let start = fake::message(b'H', &[0, 0, 0]);
+        let empty = fake::message(b'd', b"");
+        let notice = fake::message(b'N', b"x");
+        for (first, again) in [
+            (&start, empty.clone()),
+            (&start, [empty, notice.clone()].concat()),
+            (&start, notice),
+            (&Vec::new(), fake::complete("SET")),
+            (&Vec::new(), fake::message(b'S', b"a\0b\0")),
+        ] {
+            let mut connection = fake::endless(first.clone(), again.clone());
+            let (outcome, _) = run(&mut connection);
+            assert!(matches!(outcome, Err(Error::Protocol(_))), "{again:?}: {outcome:?}");
         }
     }
 

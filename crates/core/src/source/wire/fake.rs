@@ -9,32 +9,34 @@ use std::thread::{self, JoinHandle};
 
 use super::channel::Channel;
 use super::connection::Connection;
+use super::login::{self, Security};
 use super::message::HEADER_BYTES;
-use super::socket::{Address, Socket};
+use super::socket::{Address, Socket, Stream};
 use super::{CancelToken, Server};
+use crate::Result;
 use crate::source::dsn::Dsn;
 
 /// Process id in the greeting.
-pub(in crate::source) const PROCESS_ID: i32 = 4711;
+pub(crate) const PROCESS_ID: i32 = 4711;
 
 /// A message.
-pub(in crate::source) fn message(tag: u8, body: &[u8]) -> Vec<u8> {
+pub(crate) fn message(tag: u8, body: &[u8]) -> Vec<u8> {
     let length = i32::try_from(body.len() + 4).unwrap().to_be_bytes();
     [&[tag][..], &length, body].concat()
 }
 
 /// An ErrorResponse.
-pub(in crate::source) fn error(sqlstate: &str, text: &str) -> Vec<u8> {
+pub(crate) fn error(sqlstate: &str, text: &str) -> Vec<u8> {
     message(b'E', format!("SFATAL\0C{sqlstate}\0M{text}\0\0").as_bytes())
 }
 
 /// An authentication request.
-pub(in crate::source) fn authentication(kind: i32, data: &[u8]) -> Vec<u8> {
+pub(crate) fn authentication(kind: i32, data: &[u8]) -> Vec<u8> {
     message(b'R', &[&kind.to_be_bytes(), data].concat())
 }
 
 /// A DataRow.
-pub(in crate::source) fn row(values: &[Option<&[u8]>]) -> Vec<u8> {
+pub(crate) fn row(values: &[Option<&[u8]>]) -> Vec<u8> {
     let mut body = i16::try_from(values.len()).unwrap().to_be_bytes().to_vec();
     for value in values {
         let length = value.map_or(-1, |value| i32::try_from(value.len()).unwrap());
@@ -45,22 +47,22 @@ pub(in crate::source) fn row(values: &[Option<&[u8]>]) -> Vec<u8> {
 }
 
 /// A RowDescription; its content is not looked at.
-pub(in crate::source) fn columns() -> Vec<u8> {
+pub(crate) fn columns() -> Vec<u8> {
     message(b'T', &[0, 0])
 }
 
 /// A CommandComplete.
-pub(in crate::source) fn complete(tag: &str) -> Vec<u8> {
+pub(crate) fn complete(tag: &str) -> Vec<u8> {
     message(b'C', format!("{tag}\0").as_bytes())
 }
 
 /// A ReadyForQuery outside a transaction.
-pub(in crate::source) fn ready() -> Vec<u8> {
+pub(crate) fn ready() -> Vec<u8> {
     message(b'Z', b"I")
 }
 
 /// What follows a successful authentication.
-pub(in crate::source) fn greeting() -> Vec<u8> {
+pub(crate) fn greeting() -> Vec<u8> {
     let key = [PROCESS_ID.to_be_bytes(), 99_i32.to_be_bytes()].concat();
     [
         authentication(0, b""),
@@ -72,7 +74,7 @@ pub(in crate::source) fn greeting() -> Vec<u8> {
 }
 
 /// The answer to `identify.sql`.
-pub(in crate::source) fn identity(version_num: &str, version: &str, pid: i32) -> Vec<u8> {
+pub(crate) fn identity(version_num: &str, version: &str, pid: i32) -> Vec<u8> {
     let pid = pid.to_string();
     let text = [version_num, version, &pid, "f", "f"].map(|value| Some(value.as_bytes()));
     [columns(), row(&text), complete("SELECT 1"), ready()].concat()
@@ -102,12 +104,65 @@ impl Write for Canned {
     }
 }
 
+/// A server's bytes without end, a message at a time.
+struct Endless {
+    first: Vec<u8>,
+    again: Vec<u8>,
+}
+
+impl Read for Endless {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let bytes = match std::mem::take(&mut self.first) {
+            first if first.is_empty() => self.again.clone(),
+            first => first,
+        };
+        assert!(bytes.len() <= buffer.len());
+        buffer[..bytes.len()].copy_from_slice(&bytes);
+        Ok(bytes.len())
+    }
+}
+
+impl Write for Endless {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A session whose server says `first` and then `again` for ever.
+pub(crate) fn endless(first: Vec<u8>, again: Vec<u8>) -> Connection {
+    over(Box::new(Endless { first, again }))
+}
+
 /// A session whose server says `bytes` whatever it is sent, in pieces of the given sizes, and then
 /// closes the connection.
-pub(in crate::source) fn session(bytes: Vec<u8>, pieces: &[usize]) -> Connection {
-    let canned = Canned { bytes: io::Cursor::new(bytes), pieces: pieces.to_vec() };
+pub(crate) fn session(bytes: Vec<u8>, pieces: &[usize]) -> Connection {
+    over(Box::new(Canned { bytes: io::Cursor::new(bytes), pieces: pieces.to_vec() }))
+}
+
+/// Logs in to a server that says `bytes` whatever it is sent.
+pub(crate) fn log_in(bytes: Vec<u8>, pieces: &[usize], dsn: &Dsn) -> Result<bool> {
+    let mut channel =
+        channel(Box::new(Canned { bytes: io::Cursor::new(bytes), pieces: pieces.to_vec() }));
+    // As if over TLS, so that every method is within reach.
+    let security = Security { is_encrypted: true, end_point: Some(vec![0; 32]) };
+    let endpoint = dsn.endpoints().remove(0);
+    login::log_in(&mut channel, &security, dsn, &endpoint, "test")
+        .map(|greeting| greeting.password_used)
+}
+
+/// A channel over a stream.
+fn channel(stream: Box<dyn Stream>) -> Channel {
     let (near, _) = UnixStream::pair().unwrap();
-    let channel = Channel::new(Box::new(canned), Arc::new(Socket::Unix(near)), None);
+    Channel::new(stream, Arc::new(Socket::Unix(near)), None)
+}
+
+/// A session over a stream.
+fn over(stream: Box<dyn Stream>) -> Connection {
+    let channel = channel(stream);
     let cancel = CancelToken {
         address: Address::Unix("/nowhere".into()),
         tcp: Dsn::parse("").unwrap().tcp().clone(),
@@ -129,7 +184,7 @@ pub(in crate::source) fn session(bytes: Vec<u8>, pieces: &[usize]) -> Connection
 
 /// Listens on a free port, takes one client and answers each of its messages with the next part of the
 /// script; then waits until the client leaves. Gives the port, and what the client sent.
-pub(in crate::source) fn serve(script: Vec<Vec<u8>>) -> (u16, JoinHandle<Vec<Vec<u8>>>) {
+pub(crate) fn serve(script: Vec<Vec<u8>>) -> (u16, JoinHandle<Vec<Vec<u8>>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let server = thread::spawn(move || {

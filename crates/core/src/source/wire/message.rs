@@ -56,6 +56,15 @@ pub(super) fn parse_parameter(mut body: &[u8]) -> Option<(String, String)> {
     Some((take_text(&mut body)?, take_text(&mut body)?))
 }
 
+/// Characters of a server's text that are kept: longer than any message of PostgreSQL's own.
+const MAX_TEXT: usize = 8192;
+
+/// A server's text for others to read: not too long, and without characters that a terminal obeys.
+pub(super) fn clean(text: &str) -> String {
+    let is_harmless = |c: char| !c.is_control() || c == '\n' || c == '\t';
+    text.chars().take(MAX_TEXT).map(|c| if is_harmless(c) { c } else { '\u{fffd}' }).collect()
+}
+
 /// The fields of an ErrorResponse that pgmig keeps.
 pub(super) fn parse_error(mut body: &[u8]) -> Option<RemoteError> {
     let mut error = RemoteError::default();
@@ -64,13 +73,21 @@ pub(super) fn parse_error(mut body: &[u8]) -> Option<RemoteError> {
         body = rest;
         match field {
             0 => return Some(error),
-            b'C' => error.sqlstate = take_text(&mut body)?,
-            b'M' => error.message = take_text(&mut body)?,
-            b'D' => error.detail = Some(take_text(&mut body)?),
-            b'H' => error.hint = Some(take_text(&mut body)?),
+            b'C' => error.sqlstate = take_text(&mut body).map(|text| clean_sqlstate(&text))?,
+            b'M' => error.message = clean(&take_text(&mut body)?),
+            b'D' => error.detail = Some(clean(&take_text(&mut body)?)),
+            b'H' => error.hint = Some(clean(&take_text(&mut body)?)),
             _ => drop(take_text(&mut body)?),
         }
     }
+}
+
+/// A SQLSTATE, or the one of an internal error in the place of anything else.
+fn clean_sqlstate(text: &str) -> String {
+    let is_valid = text.len() == 5
+        && text.bytes().all(|byte| byte.is_ascii_digit() || byte.is_ascii_uppercase())
+        && !text.starts_with("00");
+    if is_valid { text.to_owned() } else { "XX000".to_owned() }
 }
 
 /// The columns of a DataRow, as bytes.

@@ -12,8 +12,9 @@ mod channel;
 mod connect;
 mod connection;
 mod copy_out;
-#[cfg(test)]
-pub(super) mod fake;
+#[cfg(any(test, feature = "fuzzing"))]
+#[cfg_attr(not(test), allow(dead_code, reason = "fuzz targets need a part of it"))]
+pub(crate) mod fake;
 mod login;
 mod message;
 mod scram;
