@@ -42,8 +42,9 @@ const INTEGRITY_VIOLATION: &str = "23";
 pub fn copy(context: &mut TaskContext, task: i32, loads: &[Load]) -> Result<Option<Error>> {
     let state = context.state;
     let run = context.request.run;
+    // In a transaction of its own: nobody is to wait for a lock on pgmig's tables while rows are copied.
+    let there = transaction::run(|| state.read_copied_tables(run, task))?;
     transaction::run(|| {
-        let there = state.read_copied_tables(run, task)?;
         let mut copied: Vec<CopiedTable> = Vec::new();
         let mut failed = None;
         for load in loads.iter().filter(|load| !there.contains(&load.table_id)) {

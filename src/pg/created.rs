@@ -1,4 +1,5 @@
-//! Objects that statements create in this process, as the server reports them to its access hook.
+//! Objects that statements create in this process, as the server reports them to its access hook; and
+//! dropping several of them at once.
 
 use std::cell::{Cell, RefCell};
 use std::ffi::{c_int, c_void};
@@ -42,5 +43,25 @@ unsafe extern "C-unwind" fn note(
     if let Some(next) = NEXT.get() {
         // SAFETY: passes on what we were given.
         unsafe { next(access, class, object, sub_object, argument) };
+    }
+}
+
+/// Drops objects as if one statement could name them all: they may depend on each other, and nothing
+/// else may depend on them. Raises the server's ERROR; asks for no rights.
+pub fn drop_together(addresses: &[Address]) {
+    // SAFETY: allocated in the current memory context.
+    let list = unsafe { pg_sys::new_object_addresses() };
+    for (class, object) in addresses {
+        let address = pg_sys::ObjectAddress {
+            classId: pg_sys::Oid::from_u32(*class),
+            objectId: pg_sys::Oid::from_u32(*object),
+            objectSubId: 0,
+        };
+        // SAFETY: the list was just made; the address is copied.
+        unsafe { pg_sys::add_exact_object_address(&address, list) };
+    }
+    // SAFETY: a list of addresses; raises if something else depends on one of them.
+    unsafe {
+        pg_sys::performMultipleDeletions(list, pg_sys::DropBehavior::DROP_RESTRICT, 0);
     }
 }

@@ -11,7 +11,7 @@ use pgmig_core::{Error, Result};
 
 use super::launch;
 use super::state::{CreatedObject, FilledTable, RunId, RunKind, State};
-use crate::pg::{process, spi, transaction};
+use crate::pg::{created, process, spi, transaction};
 
 /// SQLSTATE of a drop that something depends upon.
 const DEPENDENT_OBJECTS: &str = "2BP01";
@@ -187,6 +187,12 @@ fn drop_all(mut due: Vec<CreatedObject>) -> Result<Vec<Line>> {
                 Err(error) => lines.push(line(Action::Kept, Some(error.to_string()))),
             }
         }
+        if left.len() == before && drop_circle(&left) {
+            let removed =
+                |(object, _): (CreatedObject, Error)| (describe(&object), Action::Removed, None);
+            lines.extend(left.into_iter().map(removed));
+            return Ok(lines);
+        }
         if left.is_empty() || left.len() == before {
             lines.extend(left.into_iter().map(|(object, error)| {
                 let reason = error.detail().map_or_else(|| error.to_string(), str::to_owned);
@@ -196,6 +202,21 @@ fn drop_all(mut due: Vec<CreatedObject>) -> Result<Vec<Line>> {
         }
         due = left.into_iter().map(|(object, _)| object).collect();
     }
+}
+
+/// Drops objects that depend on each other all at once, such as a type and its functions; false if
+/// something else depends on them. No statement can do that, and this way nobody looks at whose they
+/// are, so it is for superusers.
+fn drop_circle(left: &[(CreatedObject, Error)]) -> bool {
+    if !process::is_superuser(process::current_user()) {
+        return false;
+    }
+    let addresses: Vec<_> = left.iter().map(|(object, _)| (object.class, object.oid)).collect();
+    transaction::run_nested(|| {
+        created::drop_together(&addresses);
+        Ok(())
+    })
+    .is_ok()
 }
 
 /// The statements that drop an object; None for what cannot be dropped by itself.
@@ -212,6 +233,14 @@ fn render_drop(object: &CreatedObject) -> Option<Vec<String>> {
         "user mapping" => {
             let (user, server) = identity.split_once(" on server ")?;
             return Some(vec![format!("drop user mapping for {user} server {server}")]);
+        }
+        "aggregate" if identity.ends_with("()") => {
+            let name = identity.trim_end_matches("()");
+            return Some(vec![format!("drop aggregate {name}(*)")]);
+        }
+        "transform" => {
+            let identity = identity.replacen(" on language ", " language ", 1);
+            return Some(vec![format!("drop transform {identity}")]);
         }
         "subscription" => {
             return Some(vec![

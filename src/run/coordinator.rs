@@ -14,6 +14,7 @@
 //!
 //! Locking: none that lasts. Every record is a short transaction of its own.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use pgmig_core::error::Remedy;
@@ -220,6 +221,7 @@ impl Run {
             request: request.clone(),
             options: self.options.clone(),
             state: self.state,
+            file_nodes: HashMap::new(),
         };
         let mut pool = self.start_workers(survey.tasks.len(), &request)?;
         let outcome = catch::catch(|| dispatch::dispatch(self, &mut pool, survey, &mut own));

@@ -30,8 +30,9 @@ pub fn run(
 ) -> Result<Option<Error>> {
     let (run, state, on_error) = (context.request.run, context.state, context.options.on_error);
     let mut unmade = HashSet::new();
+    // In a transaction of its own: nobody is to wait for a lock on pgmig's tables while these run.
+    let before = transaction::run(|| state.read_failed_statements(run, task))?;
     transaction::run(|| {
-        let before = state.read_failed_statements(run, task)?;
         let is_due = |position: &i32| before.as_ref().is_none_or(|due| due.contains(position));
         let mut failed: Vec<(i32, Option<Error>)> = Vec::new();
         for (position, statement) in (0..).zip(statements).filter(|(at, _)| is_due(at)) {

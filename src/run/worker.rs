@@ -8,6 +8,7 @@
 //! Locking: what the task's statements take, until its commit. No lock on pgmig's tables outlives a
 //! transaction, and a worker between tasks holds none at all.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use pgmig_core::name::QualifiedName;
@@ -54,6 +55,8 @@ pub(crate) struct TaskContext {
     pub options: Options,
     pub state: State,
     pub source: SourceSession,
+    /// The files that the tables of the task at hand had when the snapshot was taken, as far as known.
+    pub file_nodes: HashMap<QualifiedName, u32>,
 }
 
 fn start(mailbox: &Mailbox) -> Result<TaskContext> {
@@ -83,7 +86,7 @@ fn start(mailbox: &Mailbox) -> Result<TaskContext> {
         is_superuser: request.is_superuser,
     };
     let source = SourceSession::new(login, request.xids.clone());
-    Ok(TaskContext { request, options, state, source })
+    Ok(TaskContext { request, options, state, source, file_nodes: HashMap::new() })
 }
 
 impl TaskContext {
@@ -127,7 +130,12 @@ impl TaskContext {
     pub fn do_task(&mut self, task: i32) -> Result<Option<Error>> {
         let run = self.request.run;
         let state = self.state;
-        let work = transaction::run(|| state.read_work(run, task))?;
+        let (work, file_nodes) = transaction::run(|| {
+            let work = state.read_work(run, task)?;
+            let file_nodes = state.read_file_nodes(run, &work.source_relations())?;
+            Ok((work, file_nodes))
+        })?;
+        self.file_nodes = file_nodes;
         // What a task that failed has created is gone.
         created::take();
         process::report_activity(Some(&format!("pgmig run {run}, task {task}")));
@@ -169,8 +177,7 @@ impl TaskContext {
     /// Locks a table of the source before it is read, and makes sure that the rows are still there
     /// which the snapshot sees.
     pub fn lock_source(&mut self, table: &QualifiedName) -> Result<()> {
-        let file_node = self.state.read_file_node(self.request.run, table)?;
-        self.source.lock(table, file_node)
+        self.source.lock(table, self.file_nodes.get(table).copied())
     }
 }
 

@@ -2,11 +2,13 @@
 
 mod bad_input;
 mod callers;
+mod cleanup;
 mod clients;
 mod cron;
 mod encodings;
 mod encryption;
 mod existing;
+mod faults;
 mod harness;
 mod lifecycle;
 mod memory;
@@ -17,6 +19,7 @@ mod refresh;
 mod resources;
 mod resume;
 mod secrets;
+mod torture;
 mod types;
 mod validation;
 mod versions;

@@ -13,6 +13,7 @@ pub struct CreatedObject {
     /// As `pg_identify_object` says it.
     pub kind: String,
     pub identity: String,
+    pub class: u32,
     pub oid: u32,
     /// Table and name of a constraint.
     pub table: Option<String>,

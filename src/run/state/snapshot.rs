@@ -139,17 +139,34 @@ impl State {
         Ok(())
     }
 
-    /// The file that a relation of the source had when the snapshot was taken; None if nobody noted it.
-    pub fn read_file_node(&self, run: RunId, source: &QualifiedName) -> Result<Option<u32>> {
-        let file = self.query_one::<i64>(
-            "select p.file_node::bigint
-             from pgmig.part p
-             where p.run_id = $1
-               and p.source_schema = $2::text::name
-               and p.source_name = $3::text::name
-             limit 1",
-            &[run.into(), source.schema.as_str().into(), source.name.as_str().into()],
+    /// The files that relations of the source had when the snapshot was taken, as far as that is known.
+    pub fn read_file_nodes(
+        &self,
+        run: RunId,
+        relations: &[&QualifiedName],
+    ) -> Result<HashMap<QualifiedName, u32>> {
+        if relations.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let names: Vec<_> = relations.iter().map(|name| (&name.schema, &name.name)).collect();
+        let rows = self.query_one::<String>(
+            "select coalesce(
+                 pg_catalog.json_agg(
+                     pg_catalog.json_build_array(p.source_schema, p.source_name,
+                         p.file_node::bigint)),
+                 '[]')::text
+             from pg_catalog.json_array_elements($2::json) j
+             join pgmig.part p
+                 on p.run_id = $1
+                 and p.source_name = (j.value->>1)::name
+                 and p.source_schema = (j.value->>0)::name
+             where p.file_node is not null",
+            &[run.into(), json_list(&names).into()],
         )?;
-        Ok(file.and_then(|file| u32::try_from(file).ok()))
+        let rows: Vec<(String, String, u32)> = decode(&rows.unwrap_or_default())?;
+        Ok(rows
+            .into_iter()
+            .map(|(schema, name, file)| (QualifiedName::new(schema, name), file))
+            .collect())
     }
 }

@@ -175,6 +175,17 @@ impl Work {
         }
     }
 
+    /// The relations of the source whose rows are read.
+    pub fn source_relations(&self) -> Vec<&QualifiedName> {
+        match self {
+            Work::Copy { loads } => loads.iter().map(|load| &load.source).collect(),
+            Work::Check { tables } => {
+                tables.iter().flat_map(|table| &table.source).map(|part| &part.relation).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// What is done, as SQL for people: statements for the target, or those that the source is asked.
     pub fn statements(&self) -> Vec<String> {
         match self {

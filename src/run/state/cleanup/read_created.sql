@@ -5,6 +5,7 @@ with created as (
     select c.class_oid, c.object_oid, c.position
     from pgmig.created c
     where c.run_id = $1
+      and c.class_oid <> 'pg_catalog.pg_largeobject'::pg_catalog.regclass
 ),
 changed as (
     select c.class_oid, c.object_oid
@@ -53,6 +54,13 @@ extended as (
       and (d.classid, d.objid) <> (d.refclassid, d.refobjid)
       and not exists (
           select from created o where o.class_oid = d.classid and o.object_oid = d.objid)
+      -- The server reports columns' defaults in another way.
+      and not exists (
+          select
+          from pg_catalog.pg_attrdef a
+          join pgmig.written w on w.run_id = $1 and w.xid = a.xmin::text::bigint
+          where d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass
+            and a.oid = d.objid)
     group by d.refclassid, d.refobjid
 )
 select coalesce(
