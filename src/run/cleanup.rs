@@ -239,8 +239,12 @@ fn render_drop(object: &CreatedObject) -> Option<Vec<String>> {
             return Some(vec![format!("drop aggregate {name}(*)")]);
         }
         "transform" => {
-            let identity = identity.replacen(" on language ", " language ", 1);
-            return Some(vec![format!("drop transform {identity}")]);
+            // The server does not quote the language's name here.
+            let (data_type, language) = identity.split_once(" on language ")?;
+            return Some(vec![format!(
+                "drop transform {data_type} language {}",
+                quote_ident(language)
+            )]);
         }
         "subscription" => {
             return Some(vec![
