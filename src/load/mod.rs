@@ -122,8 +122,8 @@ fn copy_rows(context: &mut TaskContext, load: &Load) -> Result<CopiedTable> {
         copy_in(&target, stream.chunks, stream.spent).inspect_err(|_| context.source.abort())?;
     let sent = stream.outcome.wait()??;
     if written != sent.rows {
-        return Err(Error::Internal(format!(
-            "the source sent {} rows, {written} were written",
+        return Err(Error::Protocol(format!(
+            "the source counts {} rows, and {written} have come",
             sent.rows
         )));
     }

@@ -3,7 +3,7 @@
 //! One process creates it and passes its handle to a background worker as the worker's argument.
 //! Caller and coordinator use one to hand over the connection string (which must never reach a table
 //! or a log) and the run's id; coordinator and worker use one to hand over the connection string and
-//! then one task after another. Whoever takes the text wipes it.
+//! then one task after another. Taking the text wipes it, here and, in the end, where it was taken to.
 //!
 //! A creator may bind its peer to itself: when it gives the mailbox up without having released the
 //! peer (by an error, or because the process ends, which unwinds no Rust frame), the peer is cancelled
@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU32, Ordering, c
 
 use pgmig_core::{Error, Result};
 use pgrx::pg_sys;
+use zeroize::Zeroizing;
 
 /// Tells a mailbox from any other segment, and one layout from the next.
 const MAGIC: u32 = 0x706d_6701;
@@ -142,11 +143,12 @@ impl Mailbox {
     }
 
     /// Takes the message out and overwrites it with zeroes.
-    pub fn take_text(&self) -> Vec<u8> {
+    pub fn take_text(&self) -> Zeroizing<Vec<u8>> {
         let length = self.header().length.swap(0, Ordering::AcqRel) as usize;
         let length = length.min(self.header().capacity as usize);
         // SAFETY: `length` bytes after the header were written by `put_text`.
-        let text = unsafe { std::slice::from_raw_parts(self.text(), length) }.to_vec();
+        let text = unsafe { std::slice::from_raw_parts(self.text(), length) };
+        let text = Zeroizing::new(text.to_vec());
         for i in 0..length {
             // SAFETY: within the bytes just read; volatile so that the wipe is not optimized away.
             unsafe { self.text().add(i).write_volatile(0) };

@@ -3,11 +3,12 @@
 use std::ffi::CString;
 
 use pgrx::pg_sys;
+use zeroize::Zeroizing;
 
 /// Runs one utility statement while extensions that look at statements, and error contexts, are shown
 /// another text: the statement may hold a secret. Raises the server's ERROR.
 pub fn execute_shown_as(sql: &str, shown: &str) {
-    let text = c_string(sql);
+    let text = Zeroizing::new(c_string(sql));
     let node = parse_one(&text);
     run(node, &c_string(shown));
 }

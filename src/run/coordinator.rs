@@ -82,11 +82,8 @@ type Ended = (FinalState, Option<Error>);
 
 /// Takes the request out of shared memory, becomes a session of the caller's role, records the run.
 fn accept(mailbox: &Mailbox) -> Result<Run> {
-    let mut text = mailbox.take_text();
-    let request = serde_json::from_slice::<Request>(&text);
-    text.fill(0);
-    let request =
-        request.map_err(|error| Error::Internal(format!("the request cannot be read: {error}")))?;
+    let request = serde_json::from_slice::<Request>(&mailbox.take_text())
+        .map_err(|error| Error::Internal(format!("the request cannot be read: {error}")))?;
     worker::connect(mailbox)?;
     created::watch();
     let options = settings::parse_options(&request.options)?;

@@ -10,7 +10,7 @@
 use std::time::{Duration, Instant};
 
 use pgmig_core::error::{Remedy, TargetError};
-use pgmig_core::{Error, Result};
+use pgmig_core::{Error, Result, secret};
 use pgrx::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -114,11 +114,8 @@ impl Started {
 /// Starts a coordinator for the request and returns once it has recorded the run.
 pub fn start(request: &Request) -> Result<Started> {
     check_place()?;
-    let mut text = serde_json::to_vec(request)
-        .map_err(|error| Error::Internal(format!("the request cannot be sent: {error}")))?;
-    let mailbox = Mailbox::create(process::current_user(), &text, ANSWER_BYTES);
-    text.fill(0);
-    let mailbox = mailbox?;
+    let text = secret::encode(request)?;
+    let mailbox = Mailbox::create(process::current_user(), &text, ANSWER_BYTES)?;
     let name = "pgmig coordinator";
     let mut worker = Worker::register("pgmig_coordinator_main", name, name, &mailbox)?
         .ok_or_else(no_worker_slot)?;

@@ -11,7 +11,7 @@
 //! A worker that is gone without an answer has died; its transaction is rolled back by then.
 
 use pgmig_core::error::{Remedy, TargetError};
-use pgmig_core::{Error, Result};
+use pgmig_core::{Error, Result, secret};
 use pgrx::pg_sys;
 use serde::{Deserialize, Serialize};
 
@@ -90,11 +90,8 @@ impl Pool {
         let mut pool = Pool { slots: Vec::new() };
         for number in 1..=i32::try_from(count).unwrap_or(i32::MAX) {
             let request = WorkerRequest { worker: number, ..request.clone() };
-            let mut text = serde_json::to_vec(&request)
-                .map_err(|error| Error::Internal(format!("the request cannot be sent: {error}")))?;
-            let mailbox = Mailbox::create(role, &text, ANSWER_BYTES);
-            text.fill(0);
-            let mailbox = mailbox?;
+            let text = secret::encode(&request)?;
+            let mailbox = Mailbox::create(role, &text, ANSWER_BYTES)?;
             let name = format!("pgmig run {} worker {number}", request.run);
             let worker = Worker::register("pgmig_worker_main", &name, "pgmig worker", &mailbox)?;
             let Some(worker) = worker else {

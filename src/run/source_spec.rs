@@ -1,5 +1,6 @@
 //! What the user gave as the source: a connection string, or the name of a foreign server.
 
+use pgmig_core::secret::Secret;
 use pgmig_core::source::dsn::{self, Dsn};
 use pgmig_core::{Error, Result};
 use pgrx::prelude::*;
@@ -14,18 +15,18 @@ const WRAPPERS: [&str; 2] = ["postgres_fdw", "dblink_fdw"];
 #[derive(Clone, Serialize, Deserialize)]
 pub enum SourceSpec {
     /// A connection string or URI.
-    Text(String),
+    Text(Secret),
     /// The options of a foreign server and its user mapping.
-    Options(Vec<(String, String)>),
+    Options(Vec<(String, Secret)>),
 }
 
 impl SourceSpec {
     /// The parsed source, with `role` as the user where none is named.
     pub fn dsn(&self, role: &str) -> Result<Dsn> {
         let mut dsn = match self {
-            SourceSpec::Text(text) => Dsn::parse(text)?,
+            SourceSpec::Text(text) => Dsn::parse(text.reveal())?,
             SourceSpec::Options(options) => Dsn::from_options(
-                options.iter().map(|(key, value)| (key.as_str(), value.as_str())),
+                options.iter().map(|(key, value)| (key.as_str(), value.reveal())),
             )?,
         };
         dsn.set_default_user(role);
@@ -50,7 +51,7 @@ pub fn resolve(source: &str) -> Result<(SourceSpec, Option<String>)> {
             if !process::is_superuser(process::current_user()) {
                 refuse_file(Dsn::parse(source)?.file_parameter())?;
             }
-            Ok((SourceSpec::Text(source.to_owned()), None))
+            Ok((SourceSpec::Text(Secret::new(source.to_owned())), None))
         }
     }
 }
@@ -89,7 +90,8 @@ fn resolve_server(name: &str, server: &foreign::ForeignServer) -> Result<SourceS
     }
     let mut options = server.options.clone();
     options.extend(server.user_mapping());
-    Ok(SourceSpec::Options(options))
+    let options = options.into_iter().map(|(key, value)| (key, Secret::new(value)));
+    Ok(SourceSpec::Options(options.collect()))
 }
 
 /// Refuses a parameter that names a file, if there is one.

@@ -8,6 +8,7 @@ use pgmig_core::plan::task::{Statement, StatementMode};
 use pgmig_core::source::catalog::secret;
 use pgmig_core::{Error, Result};
 use pgrx::pg_sys;
+use zeroize::Zeroizing;
 
 use super::state::{Event, Severity};
 use super::worker::TaskContext;
@@ -108,10 +109,9 @@ fn execute_secret(context: &mut TaskContext, id: ObjectId, shown: &str) -> Resul
     let source = context.source.get()?;
     let major = pg_sys::PG_VERSION_NUM / 10_000;
     let sql = source.call(move |connection| secret::read_statement(connection, id, major))?;
-    match sql {
+    match sql.map(Zeroizing::new) {
         Some(sql) => {
             utility::execute_shown_as(&sql, shown);
-            sql.into_bytes().fill(0);
             Ok(())
         }
         // A role without a password.

@@ -62,11 +62,8 @@ pub(crate) struct TaskContext {
 fn start(mailbox: &Mailbox) -> Result<TaskContext> {
     worker::connect(mailbox)?;
     created::watch();
-    let mut text = mailbox.take_text();
-    let request = serde_json::from_slice::<WorkerRequest>(&text);
-    text.fill(0);
-    let request =
-        request.map_err(|error| Error::Internal(format!("the request cannot be read: {error}")))?;
+    let request = serde_json::from_slice::<WorkerRequest>(&mailbox.take_text())
+        .map_err(|error| Error::Internal(format!("the request cannot be read: {error}")))?;
     let options = settings::parse_options(&request.options)?;
     transaction::run(|| settings::apply(&options))?;
     let (state, role, encoding) = transaction::run(|| {

@@ -4,6 +4,7 @@ use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use pgmig_tests::aftermath::expect_end;
+use pgmig_tests::compare::compare_data;
 use pgmig_tests::{
     Cluster, ClusterOptions, Installation, Pair, StopMode, expect_error, guarded_source,
 };
@@ -148,6 +149,89 @@ fn a_role_with_execute_sees_its_own_runs_and_nothing_else() -> Result<()> {
     }
     let all = databases.target()?.query_one("select count(*) from pgmig.runs", &[])?;
     ensure!(all.get::<_, i64>(0) == 2, "a superuser does not see both runs");
+    Ok(())
+}
+
+/// A database with something of most kinds, and a CHECK that tries to become more than its caller.
+const WHOLE: &str = r#"
+    create type mood as enum ('good', 'it''s bad');
+    create domain positive as int check (value > 0);
+    create function escalate(id int) returns boolean language plpgsql as $$
+    declare
+        sql text;
+    begin
+        foreach sql in array array['reset role; alter role callers_whole superuser',
+            'reset session authorization; alter role callers_whole superuser',
+            'set session authorization postgres; alter role callers_whole superuser',
+            'set role postgres; alter role callers_whole superuser',
+            'delete from pgmig.run', 'create role callers_made superuser'] loop
+            begin
+                if pg_catalog.current_setting('application_name') like 'pgmig%' then
+                    execute sql;
+                end if;
+            exception when others then
+                null;
+            end;
+        end loop;
+        return true;
+    end $$;
+    create table "the ""parent""" (id serial primary key, mood mood, "a b" positive,
+        check (escalate(id)));
+    insert into "the ""parent""" (mood, "a b") select 'it''s bad', i from generate_series(1, 100) i;
+    create table child (id bigint generated always as identity,
+        parent int references "the ""parent""" on delete cascade, at date) partition by range (at);
+    create table child_old partition of child for values from (minvalue) to ('2020-01-01');
+    create table child_new partition of child for values from ('2020-01-01') to (maxvalue);
+    insert into child (parent, at) select i, date '2019-12-01' + i from generate_series(1, 100) i;
+    create index on child (at, parent);
+    create view seen as select mood, count(*) from "the ""parent""" group by mood;
+    create materialized view counted as select * from seen;
+    comment on table child is 'of \ many ''words'' ';
+    grant select on all tables in schema public to reader;
+    grant select on all sequences in schema public to reader"#;
+
+#[test]
+fn a_role_without_any_privilege_migrates_a_whole_database_with_a_password() -> Result<()> {
+    let pair = Pair::shared()?;
+    let databases = pair.databases("callers_whole")?;
+    let source = guarded_source("callers_whole")?;
+    source.execute("callers_whole", WHOLE)?;
+    let rights = "
+        alter database callers_whole owner to callers_whole;
+        grant execute on all functions in schema pgmig to callers_whole";
+    databases.execute_on_target(&format!("create role callers_whole login; {rights}"))?;
+    let mut caller = client_of(&pair.target, "callers_whole", "callers_whole")?;
+    let dsn = source.tcp_dsn("callers_whole", "reader", "geheim");
+    let migrate = "select * from pgmig.migrate($1, $2::text::jsonb)";
+    let options = r#"{"jobs": 2, "owner": false, "privileges": false, "validation": "checksum"}"#;
+    let rows = caller.query(migrate, &[&dsn, &options])?;
+    ensure!(rows.len() >= 3 && rows.iter().all(|row| row.get::<_, &str>("status") == "match"));
+    let mut target = databases.target()?;
+    let differences = compare_data(&mut source.client("callers_whole")?, &mut target)?;
+    ensure!(differences.is_empty(), "{}", differences.join("\n"));
+    let strangers = target.query(
+        "select c.oid::regclass::text, c.relowner::regrole::text from pg_class c
+        where c.relnamespace = 'public'::regnamespace and c.relowner <> 'callers_whole'::regrole",
+        &[],
+    )?;
+    ensure!(strangers.is_empty(), "{strangers:?}");
+    let risen = target.query(
+        "select rolname::text from pg_roles
+        where rolname = 'callers_made' or rolname = 'callers_whole' and rolsuper",
+        &[],
+    )?;
+    ensure!(risen.is_empty(), "{risen:?}");
+    ensure!(target.query_one("select count(*) from pgmig.runs", &[])?.get::<_, i64>(0) == 1);
+
+    // What it may not make is an error that says what.
+    source.execute(
+        "callers_whole",
+        "create function for_experts(internal) returns internal language c
+        strict as '$libdir/plpgsql', 'plpgsql_validator'",
+    )?;
+    databases.execute_on_target(&format!("drop owned by callers_whole cascade; {rights}"))?;
+    let error = expect_error("42501", caller.query(migrate, &[&dsn, &options]))?;
+    ensure!(error.message().contains("for_experts"), "{error:?}");
     Ok(())
 }
 

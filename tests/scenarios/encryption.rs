@@ -99,6 +99,7 @@ fn every_session_of_a_run_is_encrypted_and_shows_its_certificate() -> Result<()>
         ("sslmode=verify-full", "sslmode=disable", "no encryption"),
         ("/migrator.key", "/ca.key", "not the key of sslcert"),
         ("/ca.crt", "/missing.crt", "missing.crt"),
+        (&format!("sslrootcert={directory}/ca.crt"), "sslrootcert=system", "operating system"),
     ] {
         let error = target.query(migrate, &[&dsn.replace(from, to), &options]).err();
         let error = error.as_ref().and_then(|error| error.as_db_error());

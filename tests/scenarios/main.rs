@@ -10,6 +10,7 @@ mod encryption;
 mod existing;
 mod faults;
 mod harness;
+mod hostile;
 mod lifecycle;
 mod memory;
 mod objects;

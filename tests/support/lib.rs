@@ -13,6 +13,7 @@ mod dialect;
 pub mod failure;
 pub mod gate;
 pub mod installation;
+pub mod liar;
 pub mod lines;
 pub mod pair;
 pub mod poll;

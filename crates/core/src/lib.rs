@@ -14,6 +14,7 @@ pub mod model;
 pub mod name;
 pub mod options;
 pub mod plan;
+pub mod secret;
 pub mod source;
 
 pub use error::{Error, Result};

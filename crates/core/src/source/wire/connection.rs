@@ -321,7 +321,11 @@ impl CatalogSession for Connection {
         let sql =
             format!("select pg_catalog.row_to_json(q)::pg_catalog.text\n  from (\n{query}\n) as q");
         self.for_each_row(&sql, &mut |row| match row {
-            [Some(json)] if !has_zero_escape(json) => each(json),
+            // What cannot be decoded is what the server has sent.
+            [Some(json)] if !has_zero_escape(json) => each(json).map_err(|error| match error {
+                Error::Internal(why) => Error::Protocol(message::clean(&why)),
+                other => other,
+            }),
             [Some(_)] => Err(Error::Protocol("a value contains a zero byte".to_owned())),
             _ => Err(Error::Protocol("a row of JSON is not one value".to_owned())),
         })

@@ -129,7 +129,8 @@ impl Credentials<'_> {
             format!("the server {asks}, which {ruled_out} rules out"),
             Some(INVALID_AUTHORIZATION),
             (ruled_out == "channel_binding").then_some(
-                "channel_binding=require needs TLS, and scram-sha-256 in the source's pg_hba.conf.",
+                "channel_binding=require needs TLS, scram-sha-256 in the source's pg_hba.conf, and \
+                 PostgreSQL 11 or newer.",
             ),
         ))
     }
