@@ -170,14 +170,21 @@ impl Run {
     }
 
     fn perform(&self) -> Result<Ended> {
-        let mut survey = match self.request.resumed {
-            None => survey::survey(self)?,
-            Some(_) => resume::survey(self)?,
+        let mut backoff = Backoff::new(&self.options);
+        let begun = catch::catch(|| match self.request.resumed {
+            None => survey::survey(self),
+            Some(_) => resume::survey(self),
+        });
+        let mut survey = match begun {
+            // A source that was there a moment ago may come back; others are told of at once.
+            Err(error) if error.remedy() == Remedy::Reconnect => {
+                self.return_to_source(&mut backoff, error)?
+            }
+            begun => begun?,
         };
         if self.request.kind == RunKind::Plan {
             return Ok((FinalState::Done, None));
         }
-        let mut backoff = Backoff::new(&self.options);
         let (outcome, recorded) = loop {
             let outcome = self.carry_out(&mut survey);
             // Also after a failure: the next run must know these rows for pgmig's own.
