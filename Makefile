@@ -9,11 +9,12 @@
 #   ONLY=        bench: names of databases and tools, separated by commas, instead of all
 #   PGCOPYDB=    bench: a pgcopydb binary; default: the one on the PATH, else none
 #   TESTS=       test: only the black-box tests whose names contain this
+#   TARGETS=     test-matrix: the versions to copy into (15 16 18)
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test torture install bench lint package clean setup setup-build
+.PHONY: help demo test torture test-matrix regression install bench lint package clean setup setup-build
 
 PG_CONFIG ?= $(or $(lastword $(sort $(wildcard /usr/lib/postgresql/1[5-8]/bin/pg_config))),/usr/lib/postgresql/15/bin/pg_config)
 export PG_CONFIG
@@ -32,6 +33,8 @@ help:
 	@echo 'make demo       two throw-away clusters, a database, one SQL call, the proof'
 	@echo 'make test       formatting, clippy, unit tests, black-box tests'
 	@echo 'make torture    runs that are killed, cut off and resumed, again and again'
+	@echo 'make test-matrix  from every version of PostgreSQL that can be a source into every target'
+	@echo 'make regression PostgreSQL'"'"'s own regression database, copied and compared'
 	@echo 'make install    build and install the extension into the server of PG_CONFIG'
 	@echo 'make bench      pgmig beside other tools'
 	@echo 'make lint       formatting and clippy'
@@ -68,6 +71,19 @@ torture: export SEED := $(or $(SEED),$(shell date +%s))
 torture: setup
 	@$(MAKE) --no-print-directory install
 	cargo test --quiet --package pgmig-tests -- --nocapture torture::
+
+# The extension is built for, and installed into, a server of each target.
+TARGETS ?= 15 16 18
+test-matrix:
+	for major in $(TARGETS); do \
+	    export PG_CONFIG="$$(.ci/server $$major)/pg_config"; \
+	    $(MAKE) --no-print-directory setup install; \
+	    cargo test --package pgmig-tests versions:: -- --include-ignored; \
+	done
+
+regression: setup
+	$(MAKE) --no-print-directory install
+	cargo test --package pgmig-tests regression:: -- --include-ignored
 
 # Files are replaced, not overwritten: a running server keeps the library it has mapped.
 install: setup-build

@@ -48,8 +48,10 @@ fn compare_table(context: &mut TaskContext, table: &CheckTable) -> Result<Checke
     for part in &table.source {
         context.lock_source(&part.relation)?;
     }
-    let is_hashed =
-        context.options.validation == Validation::Checksum && table.difference.is_none();
+    let incomparable = table.format.incomparable();
+    let is_hashed = context.options.validation == Validation::Checksum
+        && table.difference.is_none()
+        && incomparable.is_none();
     let copied = read_copied(context, table)?;
     let streamed = copied.and_then(|contents| contents.digest);
     let source = begin_source(context, table, is_hashed && streamed.is_none())?;
@@ -58,7 +60,10 @@ fn compare_table(context: &mut TaskContext, table: &CheckTable) -> Result<Checke
     if is_hashed && streamed.is_some() {
         source.digest = streamed;
     }
-    let detail = table.difference.clone().or_else(|| find_difference(source, target, copied));
+    let difference = table.difference.clone().or_else(|| find_difference(source, target, copied));
+    let status = if difference.is_some() { "mismatch" } else { "match" };
+    let is_wanted = context.options.validation == Validation::Checksum;
+    let counted_only = incomparable.filter(|_| is_wanted).map(|why| format!("counted only: {why}"));
     let checksum =
         |contents: Contents| contents.digest.filter(|_| is_hashed).map(|digest| digest.to_string());
     let count = |parts: &[CheckPart], contents: Contents| {
@@ -70,8 +75,8 @@ fn compare_table(context: &mut TaskContext, table: &CheckTable) -> Result<Checke
         target_rows: count(&table.target, target),
         source_checksum: checksum(source),
         target_checksum: checksum(target),
-        status: if detail.is_some() { "mismatch" } else { "match" },
-        detail,
+        status,
+        detail: difference.or(counted_only),
     })
 }
 

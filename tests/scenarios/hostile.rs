@@ -20,7 +20,8 @@ const SCHEMA: &str = "
     analyze";
 
 /// The options of every call.
-const OPTIONS: &str = r#"{"retries": 0, "jobs": 1, "overwrite": true, "drop_existing_tables": true}"#;
+const OPTIONS: &str =
+    r#"{"retries": 0, "jobs": 1, "overwrite": true, "drop_existing_tables": true}"#;
 
 /// A pair of their own, so that a crash is theirs alone.
 fn hostile_pair() -> Result<Pair> {

@@ -17,6 +17,7 @@ mod objects;
 mod progress;
 mod ranges;
 mod refresh;
+mod regression;
 mod resources;
 mod resume;
 mod secrets;

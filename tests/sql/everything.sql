@@ -376,6 +376,12 @@ insert into shop.events (id, kind, at, amount)
 select g, (array['a', 'it''s', 'c'])[1 + g % 3], timestamptz '2019-11-01 00:00+00' + g * interval '1 day', 1 + g % 9
 from generate_series(1, 1200) g;
 insert into shop.by_expression values (-3, 'X'), (4, 'y');
+\if :v11
+create table my_pgmig_x.own_key (a integer not null) partition by list (a);
+create table my_pgmig_x.own_key_1 partition of my_pgmig_x.own_key (primary key (a)) for values in (1);
+create unique index on my_pgmig_x.own_key (a);
+insert into my_pgmig_x.own_key values (1);
+\endif
 \if :v12
 create table shop.event_notes (
   id integer primary key, at timestamptz, kind text, event_id bigint,

@@ -1,9 +1,11 @@
 -- What PostgreSQL 16, 17 and 18 brought, each under the version that knows it, with rows.
 -- Loads as superuser into an empty database: psql -v ON_ERROR_STOP=1 -f newer.sql
--- Variable `icu` says whether the servers were built with ICU; true unless given.
+-- Variable `icu` says whether both servers were built with ICU, `icu_target` whether the target was; true
+-- unless given.
 set client_min_messages = error;
 \if :{?icu} \else \set icu true \endif
-select v >= 16 as v16, v >= 17 as v17, v >= 18 as v18, v >= 16 and :'icu'::boolean as icu_rules
+\if :{?icu_target} \else \set icu_target true \endif
+select v >= 16 as v16, v >= 16 and :'icu_target'::boolean as unicode, v >= 17 as v17, v >= 18 as v18, v >= 16 and :'icu'::boolean as icu_rules
 from (select current_setting('server_version_num')::integer / 10000) as version (v) \gset
 
 create schema "new %";
@@ -16,9 +18,12 @@ create table "new %".ruled_text (t text collate "new %".ruled);
 insert into "new %".ruled_text values ('a'), ('b');
 \endif
 
-\if :v16
+\if :unicode
 create table "new %".unicode_text (t text collate pg_catalog.unicode);
 insert into "new %".unicode_text values ('é');
+\endif
+
+\if :v16
 create view "new %".json_view as select t is json as is_json from "new %".plain;
 create view "new %".on_json_view as select is_json from "new %".json_view;
 create view "new %".any_view as select any_value(t) as any_t from "new %".plain;
@@ -59,6 +64,7 @@ create table "new %".named_child () inherits ("new %".named_not_null);
 create table "new %".late_not_null (a integer);
 insert into "new %".late_not_null values (1), (null);
 alter table "new %".late_not_null add constraint "some day" not null a not valid;
+comment on constraint "some day" on "new %".late_not_null is 'not yet';
 create table "new %".unenforced (
   id integer primary key, p integer, constraint "not yet" check (id > 100) not enforced,
   constraint reference foreign key (p) references "new %".plain not enforced);

@@ -24,7 +24,6 @@ const SESSION_SETTINGS: &str = "
     set intervalstyle = 'postgres';
     set timezone = 'UTC';
     set bytea_output = 'hex';
-    set extra_float_digits = 3;
     set row_security = off;
     set statement_timeout = 0;
     set default_transaction_isolation = 'repeatable read'";
@@ -54,6 +53,13 @@ struct Content {
 
 /// Returns what differs in rows, sequences and large objects; two superuser sessions.
 pub fn compare_data(source: &mut Client, target: &mut Client) -> Result<Vec<String>> {
+    // Before 12 all digits of a floating-point number are printed, since then as many as it takes;
+    // both know the old way with fewer digits.
+    let has_old_floats = read_version(source)?.min(read_version(target)?) < 120_000;
+    for client in [&mut *source, &mut *target] {
+        let digits = if has_old_floats { 0 } else { 3 };
+        client.batch_execute(&format!("set extra_float_digits = {digits}"))?;
+    }
     let (source_contents, target_contents) = thread::scope(|scope| {
         let reader = scope.spawn(|| read_contents(source));
         let target_contents = read_contents(target).context("on the target");
@@ -78,6 +84,11 @@ pub fn compare_data(source: &mut Client, target: &mut Client) -> Result<Vec<Stri
         differences.push(format!("{name}: missing on the source"));
     }
     Ok(differences)
+}
+
+fn read_version(client: &mut Client) -> Result<i32> {
+    let query = "select pg_catalog.current_setting('server_version_num')::pg_catalog.int4";
+    Ok(client.query_one(query, &[])?.get(0))
 }
 
 /// Digests everything that has content, by a name for people.

@@ -104,6 +104,10 @@ fn translate_line(line: &str, kind: &str, majors: Majors) -> Option<String> {
     // MAINTAIN came with 17; without it there is no difference between all and all but that.
     if majors.differ_at(17) && kind.ends_with("ACL") {
         line = line.replace(",MAINTAIN", "").replace(ALL_ON_TABLE, "ALL ON TABLE");
+        // Before, owners could do without it.
+        if line.starts_with("GRANT MAINTAIN ON TABLE ") {
+            return None;
+        }
     }
     // NOT NULL is a constraint with a name since 18, and a child can have one of its own.
     if majors.differ_at(18) && ["TABLE", "FOREIGN TABLE"].contains(&kind) {

@@ -52,6 +52,13 @@ impl Pair {
         Ok(databases)
     }
 
+    /// A database that the source has already, and an empty one with the extension.
+    pub fn databases_of_source(&self, name: &str) -> Result<Databases<'_>> {
+        self.target.create_database(name)?;
+        self.target.execute(name, "create extension pgmig")?;
+        Ok(Databases { pair: self, name: name.to_owned() })
+    }
+
     /// Two empty databases without the extension.
     pub fn plain_databases(&self, name: &str) -> Result<Databases<'_>> {
         self.source.create_database(name)?;

@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use pgmig_core::source::dsn::Dsn;
 use pgmig_core::source::wire::Connection;
@@ -499,5 +500,57 @@ fn passwords_come_from_a_file_that_only_its_owner_reads() {
         ("missing", Err("missing")),
     ] {
         server.expect(&format!("user=any password='' passfile=FILES/{file}"), expected);
+    }
+}
+
+/// A listener that answers the first bytes of each client with these, one piece after a pause another,
+/// and then says nothing until the client leaves.
+fn answer(pieces: Vec<Vec<u8>>, pause: Duration) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            let pieces = pieces.clone();
+            thread::spawn(move || {
+                let mut buffer = [0; 4096];
+                let _ = client.read(&mut buffer);
+                for piece in pieces {
+                    if client.write_all(&piece).is_err() {
+                        return;
+                    }
+                    thread::sleep(pause);
+                }
+                while let Ok(1..) = client.read(&mut buffer) {}
+            });
+        }
+    });
+    port
+}
+
+#[test]
+fn a_server_that_answers_the_request_for_tls_with_anything_else_is_refused_in_time() {
+    let greeting = b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I".to_vec();
+    let trickle = [b"S".to_vec()].into_iter().chain(vec![vec![22]; 100]).collect();
+    for (pieces, expected) in [
+        (vec![b"N".to_vec()], "does not support TLS"),
+        (vec![b"?".to_vec()], "as PostgreSQL does"),
+        (vec![b"E\0\0\0\x20SFATAL\0Mgive up\0\0".to_vec()], "with an error"),
+        (vec![b"S".to_vec(), b"HTTP/1.1 400\r\n\r\n".repeat(100)], "TLS failed"),
+        // What comes in clear behind the answer is not believed.
+        (vec![[b"S".to_vec(), greeting].concat()], "TLS failed"),
+        (vec![b"S\x16\x03\x03\x40\x00\x02\xff\xff\xff".to_vec()], "within the time allowed"),
+        (vec![b"S\x15\x03\x03\x00\x02\x02\x28".to_vec()], "HandshakeFailure"),
+        (vec![b"S".to_vec()], "within the time allowed"),
+        (vec![], "within the time allowed"),
+        (trickle, ""),
+    ] {
+        let what = format!("{:?}", &pieces.first());
+        let port = answer(pieces, Duration::from_millis(100));
+        let dsn = format!("host=127.0.0.1 port={port} user=u sslmode=require connect_timeout=1");
+        let begun = Instant::now();
+        let error = Connection::connect(&Dsn::parse(&dsn).unwrap(), "test").err().unwrap();
+        assert!(begun.elapsed() < Duration::from_secs(10), "{what}: {:?}", begun.elapsed());
+        let text = error.to_string();
+        assert!(text.contains(expected) && !text.contains("give up"), "{what}: {text}");
     }
 }

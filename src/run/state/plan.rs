@@ -228,7 +228,7 @@ impl State {
 fn run_table_json(run: RunId, table: &RunTable) -> serde_json::Value {
     let (format, reason) = match &table.format {
         Format::Binary => ("binary", None),
-        Format::Text { reason } => ("text", Some(reason)),
+        Format::Text { reason, .. } => ("text", Some(reason)),
     };
     json!({
         "run_id": run,

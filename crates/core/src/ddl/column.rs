@@ -77,22 +77,63 @@ pub(super) fn render_definition(
             sequence::render_identity_options(sequence)
         ));
     }
-    if let Some(not_null) = render_not_null(table, column) {
+    if let Some(not_null) = render_not_null(context, table, column) {
         sql.push_str(&not_null);
     }
     (table.of_type.is_none() || sql.len() > bare_length).then_some(sql)
 }
 
 /// The NOT NULL of a column that is spelled out.
-fn render_not_null(table: &Table, column: &Column) -> Option<String> {
+fn render_not_null(context: &Context, table: &Table, column: &Column) -> Option<String> {
     let Some(constraint) = &column.not_null_constraint else {
-        return column.not_null.then(|| " not null".to_owned());
+        let is_inherited = !table.is_partition
+            && !table::joins_parents_later(context, table)
+            && parent_columns(context, table, column).any(|parent| parent.not_null);
+        return (column.not_null && !is_inherited).then(|| " not null".to_owned());
     };
     if !constraint.is_validated || !(constraint.is_local || table.is_partition) {
         return None;
     }
-    let suffix = if constraint.is_no_inherit { " no inherit" } else { "" };
+    let suffix = render_no_inherit(constraint);
     Some(format!(" constraint {} not null{suffix}", quote_ident(&constraint.name)))
+}
+
+/// A table's own NOT NULL for a column that comes from its parents, as an entry in CREATE TABLE.
+pub(super) fn render_own_not_null(table: &Table, column: &Column) -> Option<String> {
+    let constraint = column.not_null_constraint.as_ref()?;
+    let is_own = constraint.is_local && constraint.is_validated;
+    (origin_of(table, column) == Origin::Inherited && is_own).then(|| {
+        format!(
+            "constraint {} not null {}{}",
+            quote_ident(&constraint.name),
+            quote_ident(&column.name),
+            render_no_inherit(constraint)
+        )
+    })
+}
+
+/// The comment on a NOT NULL constraint.
+fn describe_not_null(context: &Context, item: &mut Item, constraint: &NotNull, relation: &str) {
+    let id = ObjectId::new(Class::CONSTRAINT, constraint.oid);
+    let name = format!("{} on {relation}", quote_ident(&constraint.name));
+    context.describe(item, id, "constraint", &name);
+}
+
+/// The comments on the NOT NULL constraints that come with the table.
+pub(super) fn describe_not_nulls(
+    context: &Context,
+    item: &mut Item,
+    table: &Table,
+    relation: &str,
+) {
+    let constraints = table.columns.iter().filter_map(|c| c.not_null_constraint.as_ref());
+    for constraint in constraints.filter(|constraint| constraint.is_validated) {
+        describe_not_null(context, item, constraint, relation);
+    }
+}
+
+fn render_no_inherit(constraint: &NotNull) -> &'static str {
+    if constraint.is_no_inherit { " no inherit" } else { "" }
 }
 
 /// The default or generation expression that belongs into CREATE TABLE.
@@ -132,7 +173,7 @@ pub(super) fn render_actions(context: &Context, table: &Table) -> Vec<String> {
                 alter(action);
             }
             if column.not_null
-                && column.not_null_constraint.as_ref().is_none_or(|c| c.is_local)
+                && column.not_null_constraint.is_none()
                 && !parent_columns(context, table, column).any(|parent| parent.not_null)
             {
                 alter("set not null".to_owned());
@@ -200,7 +241,7 @@ pub(super) fn render_separate_defaults(context: &Context, table: &Table) -> Vec<
 }
 
 /// An item for each NOT NULL that was never validated, since the data may violate it.
-pub(super) fn render_late_not_nulls(table: &Table) -> Vec<Item> {
+pub(super) fn render_late_not_nulls(context: &Context, table: &Table) -> Vec<Item> {
     let mut items = Vec::new();
     for column in &table.columns {
         let constraint = column.not_null_constraint.as_ref();
@@ -215,13 +256,14 @@ pub(super) fn render_late_not_nulls(table: &Table) -> Vec<Item> {
         item.object = format!("{}.{}", item.object, column.name);
         item.table_oid = Some(table.oid);
         item.requires.push(ObjectId::new(Class::RELATION, table.oid));
+        let relation = quote_qualified(&table.schema, &table.name);
         item.create.push(format!(
-            "alter table {} add constraint {} not null {}{} not valid",
-            quote_qualified(&table.schema, &table.name),
+            "alter table {relation} add constraint {} not null {}{} not valid",
             quote_ident(&constraint.name),
             quote_ident(&column.name),
-            if constraint.is_no_inherit { " no inherit" } else { "" }
+            render_no_inherit(constraint)
         ));
+        describe_not_null(context, &mut item, constraint, &relation);
         items.push(item);
     }
     items

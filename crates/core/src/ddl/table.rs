@@ -17,7 +17,7 @@ const DEFAULT_ACCESS_METHOD: &str = "heap";
 pub(super) fn render(context: &Context, table: &Table) -> Vec<Item> {
     let mut items = vec![render_table(context, table)];
     items.extend(column::render_separate_defaults(context, table));
-    items.extend(column::render_late_not_nulls(table));
+    items.extend(column::render_late_not_nulls(context, table));
     items.extend(render_attachment(context, table));
     items.extend(render_row_security(table));
     items
@@ -37,6 +37,7 @@ fn render_table(context: &Context, table: &Table) -> Item {
     for column in &table.columns {
         let sequence = column::identity_sequence(context, table, column);
         elements.extend(column::render_definition(context, table, column, sequence));
+        elements.extend(column::render_own_not_null(table, column));
         note_default(context, &mut item, column);
         if let Some(sequence) = sequence {
             item.provides.push(ObjectId::new(Class::RELATION, sequence.oid));
@@ -185,6 +186,7 @@ fn describe_parts(context: &Context, table: &Table, identity: &str, item: &mut I
             context.describe(item, id, "sequence", &name);
         }
     }
+    column::describe_not_nulls(context, item, table, identity);
     for check in context.constraints_of(table.oid) {
         let id = ObjectId::new(Class::CONSTRAINT, check.oid);
         if check.kind == ConstraintKind::Check && !context.is_separate(id) {

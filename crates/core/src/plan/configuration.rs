@@ -90,7 +90,7 @@ fn new_load(config: &ExtensionConfig) -> Load {
         source: name.clone(),
         target: name,
         columns: config.columns.clone(),
-        format: Format::Text { reason: "a configuration table".to_owned() },
+        format: Format::text("a configuration table"),
         predicate: strip_where(&config.condition),
         truncate: false,
         rows: 0,

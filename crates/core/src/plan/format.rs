@@ -48,12 +48,19 @@ const NEVER_RECEIVED: &[&str] = &[
     "pg_node_tree",
 ];
 
-/// Types whose receive function refuses the binary form of an empty value.
-const NEVER_RECEIVED_EMPTY: &[&str] = &["int2vector", "oidvector"];
+/// Types whose receive function, in some minor releases at least, refuses the binary form of an empty value.
+const NEVER_RECEIVED_EMPTY: &[&str] = &["int2vector", "oidvector", "tsquery"];
 
 /// The first version whose intervals may be infinite. An older server takes their binary form for a
 /// finite interval, without a word; in text it refuses it.
 const INFINITE_INTERVAL_VERSION: u32 = 170_000;
+
+/// The first version that prints floating-point numbers with the fewest digits that tell them apart.
+const SHORTEST_FLOATS_VERSION: u32 = 120_000;
+
+/// Types whose text has floating-point numbers in it.
+const FLOATING: &[&str] =
+    &["float4", "float8", "point", "line", "lseg", "box", "path", "polygon", "circle"];
 
 /// What the target is able to do.
 #[derive(Debug, Clone, Default)]
@@ -71,6 +78,7 @@ pub struct Formats<'a> {
     types: HashMap<u32, &'a TypeInfo>,
     /// By OID, of the types that cannot.
     flaws: HashMap<u32, String>,
+    source_version: u32,
 }
 
 impl<'a> Formats<'a> {
@@ -88,20 +96,48 @@ impl<'a> Formats<'a> {
             .iter()
             .filter_map(|own| Some((own.oid, examiner.find_flaw(own.oid, &mut HashSet::new())?)))
             .collect();
-        Formats { types, flaws }
+        Formats { types, flaws, source_version }
     }
 
     /// The format for a table of these columns, given by name and type.
-    pub fn choose<'c>(&self, columns: impl IntoIterator<Item = (&'c str, u32)>) -> Format {
-        for (name, type_oid) in columns {
+    pub fn choose<'c>(&self, columns: impl IntoIterator<Item = (&'c str, u32)> + Clone) -> Format {
+        for (name, type_oid) in columns.clone() {
             let flaw = match (self.types.contains_key(&type_oid), self.flaws.get(&type_oid)) {
                 (true, None) => continue,
                 (true, Some(flaw)) => flaw.as_str(),
                 (false, _) => "nothing is known of its type",
             };
-            return Format::Text { reason: format!("column \"{name}\": {flaw}") };
+            return self.text(format!("column \"{name}\": {flaw}"), columns);
         }
         Format::Binary
+    }
+
+    /// Text for a table of these columns, with what keeps it from being compared.
+    pub fn text<'c>(
+        &self,
+        reason: String,
+        columns: impl IntoIterator<Item = (&'c str, u32)>,
+    ) -> Format {
+        let has_old_floats = self.source_version < SHORTEST_FLOATS_VERSION;
+        let float = columns
+            .into_iter()
+            .find(|(_, oid)| has_old_floats && self.holds_float(*oid, &mut HashSet::new()));
+        let incomparable = float.map(|(name, _)| {
+            format!("servers before 12 print floating-point numbers otherwise, column \"{name}\"")
+        });
+        Format::Text { reason, incomparable }
+    }
+
+    /// Whether values of a type, or of one it is made of, hold floating-point numbers.
+    fn holds_float(&self, oid: u32, visited: &mut HashSet<u32>) -> bool {
+        let Some(own) = self.types.get(&oid).filter(|_| visited.insert(oid)) else {
+            return false;
+        };
+        own.is_builtin && FLOATING.contains(&own.name.as_str())
+            || [own.element_oid, own.base_oid, own.subtype_oid]
+                .iter()
+                .chain(&own.attribute_oids)
+                .any(|part| self.holds_float(*part, visited))
     }
 }
 
@@ -284,7 +320,7 @@ mod tests {
     fn reason_with(types: &[TypeInfo], oid: u32, validation: Validation) -> String {
         match Formats::new(types, 150_000, &target(), validation).choose([("c", oid)]) {
             Format::Binary => String::new(),
-            Format::Text { reason } => reason,
+            Format::Text { reason, .. } => reason,
         }
     }
 
@@ -410,7 +446,7 @@ mod tests {
         let types = [builtin(23, "int4"), builtin(2205, "regclass")];
         let target = target();
         let formats = Formats::new(&types, 150_000, &target, Validation::Rows);
-        let Format::Text { reason } = formats.choose([("a", 23), ("b", 2205), ("d", 4)]) else {
+        let Format::Text { reason, .. } = formats.choose([("a", 23), ("b", 2205), ("d", 4)]) else {
             panic!("binary");
         };
         assert!(reason.starts_with("column \"b\": "));

@@ -266,7 +266,25 @@ pub enum Format {
     /// Text, because of the reason given.
     Text {
         reason: String,
+        /// Why equal values may have another text on the other side, if they may.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        incomparable: Option<String>,
     },
+}
+
+impl Format {
+    /// Text that is the same on both sides.
+    pub fn text(reason: impl Into<String>) -> Self {
+        Format::Text { reason: reason.into(), incomparable: None }
+    }
+
+    /// Why the two sides cannot be compared by what they send.
+    pub fn incomparable(&self) -> Option<&str> {
+        match self {
+            Format::Text { incomparable, .. } => incomparable.as_deref(),
+            Format::Binary => None,
+        }
+    }
 }
 
 /// Rows of one source table to be written to one target table.

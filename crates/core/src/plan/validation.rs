@@ -227,7 +227,7 @@ impl<'a> Planner<'a> {
             {
                 let reason =
                     format!("column \"{}\": its types differ on the two sides", column.name);
-                return Format::Text { reason };
+                return self.input.formats.text(reason, stored_columns(table));
             }
         }
         self.input.formats.choose(stored_columns(table))
@@ -305,7 +305,7 @@ impl<'a> Planner<'a> {
 }
 
 /// Name and type of the columns that are not computed.
-fn stored_columns(table: &Table) -> impl Iterator<Item = (&str, u32)> {
+fn stored_columns(table: &Table) -> impl Iterator<Item = (&str, u32)> + Clone {
     let columns = table.columns.iter().filter(|column| column.generated.is_none());
     columns.map(|column| (column.name.as_str(), column.type_oid))
 }

@@ -186,8 +186,9 @@ fn with_parents<'a>(target: &'a Catalog, pairs: &[Pair<'a>]) -> HashMap<u32, &'a
     tables
 }
 
-/// Indexes that stay while rows are loaded: those behind keys that views and the like depend on, and
-/// those that reach partitions which are not loaded. An index and its partitions stay or go together.
+/// Indexes that stay while rows are loaded: those behind keys that views and the like depend on, those
+/// that reach partitions which are not loaded, and those that cannot be dropped because a partition has
+/// a key of its own in them. An index and its partitions stay or go together.
 fn pinned_indexes(target: &Catalog, loaded: &HashSet<u32>) -> HashSet<u32> {
     let indexes: HashMap<u32, &Index> =
         target.indexes.iter().map(|index| (index.oid, index)).collect();
@@ -211,10 +212,18 @@ fn pinned_indexes(target: &Catalog, loaded: &HashSet<u32>) -> HashSet<u32> {
         kinds.get(&index.table_oid) == Some(&TableKind::Ordinary)
             && !loaded.contains(&index.table_oid)
     };
+    let is_key_in_plain_index = |index: &Index| {
+        let parent = indexes.get(&index.parent_index);
+        index.constraint_oid != 0 && parent.is_some_and(|parent| parent.constraint_oid == 0)
+    };
     let pinned_roots: HashSet<u32> = target
         .indexes
         .iter()
-        .filter(|index| needed.contains(&index.constraint_oid) || is_left_out(index))
+        .filter(|index| {
+            needed.contains(&index.constraint_oid)
+                || is_left_out(index)
+                || is_key_in_plain_index(index)
+        })
         .map(|index| root(index.oid))
         .collect();
     target
