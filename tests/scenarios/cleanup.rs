@@ -67,6 +67,7 @@ fn everything_that_a_cancelled_run_has_made_goes_and_the_rest_stays() -> Result<
     ensure!(databases.target_value("select count(*) from pg_largeobject_metadata")? == "0");
     // There is nothing left of it that could be in the way of another run.
     gate.open()?;
+    databases.execute_on_target("drop schema mine cascade")?;
     databases.migrate("{}")?;
     databases.expect_same_data()
 }

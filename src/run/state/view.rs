@@ -10,10 +10,22 @@ use crate::pg::spi;
 impl State {
     /// Where the run stands, under the newest snapshot; None if the current user may not see it or
     /// there is none.
+    ///
+    /// The view's state may be newer than the rest of its row: then the row is read again.
     pub fn read_status(&self, run: RunId) -> Result<Option<RunStatus>> {
+        let status = self.look_at_status(run)?;
+        match &status {
+            Some(seen) if !seen.has_ended && !seen.is_live() && seen.state != "interrupted" => {
+                self.look_at_status(run)
+            }
+            _ => Ok(status),
+        }
+    }
+
+    fn look_at_status(&self, run: RunId) -> Result<Option<RunStatus>> {
         let rows = spi::select_latest(&format!(
             "select pg_catalog.row_to_json(q)::text
-             from (select r.kind, r.state, r.options, r.server, r.coordinator_pid, r.sqlstate, r.error as message,
+             from (select r.kind, r.state, r.finished_at is not null as has_ended, r.options, r.server, r.coordinator_pid, r.sqlstate, r.error as message,
                        r.error_detail as detail, r.error_hint as hint
                    from pgmig.runs r where r.run_id = {run}) q"
         ));
