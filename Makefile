@@ -74,10 +74,10 @@ torture: setup
 
 # The extension is built for, and installed into, a server of each target.
 TARGETS ?= 15 16 18
-test-matrix:
+test-matrix: setup
 	for major in $(TARGETS); do \
-	    export PG_CONFIG="$$(.ci/server $$major)/pg_config"; \
-	    $(MAKE) --no-print-directory setup install; \
+	    PG_CONFIG="$$(.ci/server $$major)/pg_config"; \
+	    $(MAKE) --no-print-directory "PG_CONFIG=$$PG_CONFIG" setup install; \
 	    cargo test --package pgmig-tests versions:: -- --include-ignored; \
 	done
 

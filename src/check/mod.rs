@@ -10,7 +10,7 @@ use std::ops::ControlFlow;
 
 use pgmig_core::digest::{Digest, RowHasher};
 use pgmig_core::name::quote_ident;
-use pgmig_core::options::Validation;
+use pgmig_core::options::{OnError, Validation};
 use pgmig_core::plan::task::{CheckPart, CheckTable, Format, copy_out_statement};
 use pgmig_core::source::wire::Connection;
 use pgmig_core::{Error, Result};
@@ -20,21 +20,48 @@ use crate::load::new_digest;
 use crate::pg::scan::{self, Encoding};
 use crate::pg::thread::Pending;
 use crate::pg::{spi, transaction};
-use crate::run::state::{CheckedTable, RunKind};
+use crate::run::state::{CheckedTable, Event, RunKind};
 use crate::run::worker::TaskContext;
 
-/// Does a check task: compares its tables and records what was found.
+/// Does a check task: compares its tables and records what was found. With `on_error: continue` a table
+/// that cannot be read on the target, such as one that could not be made, is a failed one among others.
 pub fn compare(context: &mut TaskContext, task: i32, tables: &[CheckTable]) -> Result<()> {
     let state = context.state;
     let run = context.request.run;
     transaction::run(|| {
         let mut checked = Vec::with_capacity(tables.len());
         for table in tables {
-            checked.push(compare_table(context, table)?);
+            if context.options.on_error == OnError::Stop {
+                checked.push(compare_table(context, table)?);
+                continue;
+            }
+            match transaction::run_nested(|| compare_table(context, table)) {
+                Ok(table) => checked.push(table),
+                Err(error @ Error::Target(_)) => {
+                    let places = table.target.iter().chain(&table.source);
+                    let object = places.map(|part| format!("table {}", part.relation)).next();
+                    let event = Event::failure(&object.unwrap_or_default(), &error);
+                    state.insert_event(run, &event)?;
+                    checked.push(failed_check(table, &error));
+                }
+                Err(error) => return Err(error),
+            }
         }
         state.insert_checked(run, &checked)?;
         state.mark_done(run, task, &[])
     })
+}
+
+fn failed_check(table: &CheckTable, error: &Error) -> CheckedTable {
+    CheckedTable {
+        table_id: table.table_id,
+        source_rows: None,
+        target_rows: None,
+        source_checksum: None,
+        target_checksum: None,
+        status: "failed",
+        detail: Some(error.to_string()),
+    }
 }
 
 /// What one side of a table looks like.

@@ -15,9 +15,6 @@ use super::worker::TaskContext;
 use crate::pg::foreign_key::{self, Verdict};
 use crate::pg::{catch, spi, transaction, utility};
 
-/// How statements begin that make an object; the others on it change what it is.
-const CREATE: &str = "create ";
-
 /// Runs the statements of a task in one transaction; of a task that was done before in part, those
 /// that failed then. Returns what could not be done.
 ///
@@ -52,7 +49,7 @@ pub fn run(
                 let error = name_statement(error, statement);
                 state.insert_event(run, &Event::failure(&statement.object, &error))?;
                 failed.push((position, Some(error)));
-                if statement.sql.starts_with(CREATE) {
+                if makes_object(&statement.sql) {
                     unmade.insert(statement.object.as_str());
                 }
             }
@@ -65,6 +62,11 @@ pub fn run(
         }
         Ok(failed.into_iter().find_map(|(_, error)| error))
     })
+}
+
+/// Whether a statement makes its object; the others on it change what it is. Servers write in capitals.
+fn makes_object(sql: &str) -> bool {
+    sql.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("create "))
 }
 
 /// Reports that something which an earlier run had dropped cannot be built: it stays owed, and the run

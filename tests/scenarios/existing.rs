@@ -450,3 +450,30 @@ fn a_policy_for_a_role_that_is_missing_is_left_out_with_an_event() -> Result<()>
     drop(databases);
     pair.source.execute("postgres", "drop role only_on_source")
 }
+
+#[test]
+fn a_table_that_cannot_be_made_is_named_once_and_the_others_arrive() -> Result<()> {
+    let databases = databases(
+        "existing_type",
+        "create table a (i int primary key);
+        create table b (i int primary key);
+        comment on table b is 'there is a type of that name';
+        create table c (i int primary key);
+        insert into a select generate_series(1, 10);
+        insert into b select generate_series(1, 10);
+        insert into c select generate_series(1, 10)",
+        "create type b as enum ('x')",
+    )?;
+    let error = databases.migrate_in_vain(r#"{"on_error": "continue"}"#)?;
+    ensure!(error.message().contains("failed"), "{error}");
+    let made = "select count(*) filter (where e.statement ~ '^create table'),
+            count(*) filter (where e.statement ~ '^(alter|comment)')
+        from pgmig.events e where e.object = 'table public.b' and e.severity = 'error'";
+    assert_eq!(databases.target_value(made)?, "1|0");
+    let counts = "select (select count(*) from a) + (select count(*) from c)";
+    assert_eq!(databases.target_value(counts)?, "20");
+    let checked = "select string_agg(v.table_name || ' ' || v.status, ', ' order by v.table_name)
+        from pgmig.validation v";
+    assert_eq!(databases.target_value(checked)?, "a match, b failed, c match");
+    Ok(())
+}

@@ -108,7 +108,11 @@ fn the_end_of_the_waiting_session_cancels_the_run() -> Result<()> {
     let caller = migrate_gated(client, &databases);
     gate.await_run()?;
     terminate(&mut databases.target()?, pid)?;
-    join(caller, "57P01")?;
+    // The client may notice the end of the connection before the server's last word.
+    match caller.join().map_err(|_| anyhow!("the caller panicked"))? {
+        Err(error) if error.is_closed() => {}
+        outcome => drop(expect_error("57P01", outcome)?),
+    }
     expect_end(&databases, "cancelled", "the session that waited for the run has ended")
 }
 

@@ -1,15 +1,17 @@
 -- A table for every built-in type with its extremes, nulls and empty values, and tables of types that
 -- are made of others. Every table is there twice: as it is, and with a column of a type without a
 -- binary form, so that it travels as text. What PostgreSQL 10 to 14 do not know is left out there. Variable
--- `xml` says whether the servers were built with libxml; true unless given.
+-- `xml` says whether the servers were built with libxml, `finite_extremes` whether the target is older than 17,
+-- for which an interval with every field at its extreme is an infinite one; true unless given.
 
 \set ON_ERROR_STOP on
 \set QUIET on
 set client_min_messages = warning;
 set timezone = 'UTC';
 \if :{?xml} \else \set xml true \endif
+\if :{?finite_extremes} \else \set finite_extremes true \endif
 select v >= 11 as v11, v >= 12 as v12, v >= 13 as v13, v >= 14 as v14, v >= 15 as v15,
-  v between 15 and 16 as finite_intervals
+  v between 15 and 16 and :'finite_extremes'::boolean as finite_intervals
 from (select current_setting('server_version_num')::integer / 10000) as version (v) \gset
 
 -- Types get other OIDs than on a target that makes only what is below.

@@ -473,7 +473,9 @@ fn bulk_data_arrives_whole_over_tls() {
             ControlFlow::Continue(())
         });
         assert_eq!(rows.unwrap(), 50_000);
-        assert_eq!(connection.execute("select 1").unwrap(), 1);
+        let long = "x".repeat(3_000_000);
+        let rows = connection.query(&format!("select '{long}', length('{long}')")).unwrap();
+        assert!(rows == [[Some(long), Some("3000000".to_owned())]]);
         data
     };
     let expected = copy("user=any sslmode=disable");

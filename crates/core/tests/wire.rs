@@ -127,7 +127,7 @@ fn settings_hold_whatever_the_defaults_of_role_and_database_are() {
              alter database postgres set timezone = 'Asia/Kathmandu';\
              alter database postgres set bytea_output = 'escape';\
              alter database postgres set extra_float_digits = -15;\
-             alter database postgres set idle_session_timeout = '10ms';\
+             alter database postgres set idle_session_timeout = '10s';\
              alter database postgres set row_security = on",
         )
         .unwrap();

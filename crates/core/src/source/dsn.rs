@@ -83,6 +83,7 @@ pub struct Dsn {
     application_name: Option<String>,
     connect_timeout: Option<Duration>,
     target_session: TargetSession,
+    balances_hosts: bool,
     tcp: TcpOptions,
     tls: TlsOptions,
     authentication: AuthenticationOptions,
@@ -118,6 +119,7 @@ impl Dsn {
             application_name: None,
             connect_timeout: Some(DEFAULT_CONNECT_TIMEOUT),
             target_session: TargetSession::Any,
+            balances_hosts: false,
             tcp: TcpOptions {
                 keepalives: true,
                 keepalives_idle: DEFAULT_KEEPALIVES_IDLE,
@@ -186,7 +188,13 @@ impl Dsn {
             }
             "target_session_attrs" => self.target_session = parse_target_session(text)?,
             "gssencmode" if matches!(text, "disable" | "prefer") => {}
-            "load_balance_hosts" if text == "disable" => {}
+            "load_balance_hosts" => {
+                self.balances_hosts = match text {
+                    "disable" => false,
+                    "random" => true,
+                    _ => return Err(invalid_value(key, "It is disable or random.")),
+                }
+            }
             _ if tls.set(key, text)? || self.authentication.set(key, text)? => {}
             _ => return Err(parameter::refuse(key, self.has_password())),
         }
@@ -314,6 +322,11 @@ impl Dsn {
     /// The state the server must be in.
     pub fn target_session(&self) -> TargetSession {
         self.target_session
+    }
+
+    /// Whether the order of hosts is left to chance.
+    pub fn balances_hosts(&self) -> bool {
+        self.balances_hosts
     }
 
     /// Keepalives and timeouts of the TCP connection.

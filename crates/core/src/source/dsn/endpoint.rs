@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 /// One place where the source may be found.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Endpoint {
     /// A host by name, or by an address that spares the lookup.
     Tcp { host: String, address: Option<IpAddr>, port: u16 },

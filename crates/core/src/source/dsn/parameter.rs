@@ -15,10 +15,6 @@ const REFUSED: &[(&str, &str)] = &[
     ("gssdelegation", "GSSAPI is not supported."),
     ("gsslib", "GSSAPI is not supported."),
     ("krbsrvname", "Kerberos is not supported."),
-    (
-        "load_balance_hosts",
-        "All sessions of a run share a snapshot of one server, so hosts are tried in the order given.",
-    ),
     ("replication", "pgmig opens ordinary sessions; leave it out."),
     ("requirepeer", "It is not supported; leave it out."),
     ("service", "Write out what the service file says."),

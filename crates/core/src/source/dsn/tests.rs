@@ -66,7 +66,7 @@ fn what_is_not_carried_out_is_refused_by_name() {
         ("require_auth=!md5,none", "\"require_auth\""),
         ("require_auth=scram", "\"require_auth\""),
         ("ssl_max_protocol_version=TLSv1", "\"ssl_max_protocol_version\""),
-        ("load_balance_hosts=random", "\"load_balance_hosts\""),
+        ("load_balance_hosts=maybe", "\"load_balance_hosts\""),
         ("postgresql://h/d?service=x", "\"service\""),
         ("hots=x", "\"hots\""),
         ("port=x", "\"port\""),

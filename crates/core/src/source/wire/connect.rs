@@ -1,6 +1,7 @@
 //! From a `Dsn` to a session: the hosts in turn, each within the connect timeout, each with and without
 //! TLS as `sslmode` has it.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,10 +28,14 @@ pub(super) fn connect(dsn: &Dsn, application_name: &str) -> Result<Connection> {
         TargetSession::Standby => &[TargetSession::Standby],
         TargetSession::Any => &[TargetSession::Any],
     };
+    let mut endpoints = dsn.endpoints();
+    if dsn.balances_hosts() {
+        shuffle(&mut endpoints, application_name);
+    }
     let mut failures = Vec::new();
     for &wanted in passes {
-        for endpoint in dsn.endpoints() {
-            match connect_endpoint(dsn, &endpoint, application_name, wanted) {
+        for endpoint in &endpoints {
+            match connect_endpoint(dsn, endpoint, application_name, wanted) {
                 Ok(connection) => return Ok(connection),
                 Err(Failure::Final(error)) => return Err(error),
                 Err(Failure::TryNext(error)) => failures.push(error),
@@ -38,6 +43,16 @@ pub(super) fn connect(dsn: &Dsn, application_name: &str) -> Result<Connection> {
         }
     }
     Err(join_failures(failures))
+}
+
+/// Puts hosts or addresses in an order that differs from run to run and is the same for all sessions
+/// of a run, which bear one name: they share a snapshot of one server.
+fn shuffle<T: Hash>(places: &mut [T], session_name: &str) {
+    places.sort_by_cached_key(|place| {
+        let mut hasher = DefaultHasher::new();
+        (session_name, place).hash(&mut hasher);
+        hasher.finish()
+    });
 }
 
 /// Why an endpoint gave no session, and whether another one may.
@@ -146,16 +161,15 @@ struct Attempt<'a> {
 impl Attempt<'_> {
     /// Tries one way.
     fn run(&self, way: Way) -> std::result::Result<Connection, DeadEnd> {
-        let (socket, address) =
-            open_socket(self.dsn, self.endpoint, self.deadline).map_err(|cause| {
-                DeadEnd::common(self.fail(
-                    &cause,
-                    Some(
-                        "Check host and port, that the server is running there, and that it and \
+        let (socket, address) = self.open_socket().map_err(|cause| {
+            DeadEnd::common(self.fail(
+                &cause,
+                Some(
+                    "Check host and port, that the server is running there, and that it and \
                          the firewalls between accept connections.",
-                    ),
-                ))
-            })?;
+                ),
+            ))
+        })?;
         let socket = Arc::new(socket);
         let (channel, security) = self.secure(way, &socket)?;
         let cancel = CancelToken {
@@ -190,6 +204,27 @@ impl Attempt<'_> {
             ));
         }
         Ok(connection)
+    }
+
+    /// Opens the endpoint's socket, trying each address of its name.
+    fn open_socket(&self) -> std::result::Result<(Socket, Address), String> {
+        let mut cause = "the host name has no address".to_owned();
+        let mut addresses = resolve(self.endpoint)?;
+        if self.dsn.balances_hosts() {
+            shuffle(&mut addresses, self.application_name);
+        }
+        for address in addresses {
+            let left =
+                self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+            if left == Some(Duration::ZERO) {
+                return Err("no answer within the time allowed".to_owned());
+            }
+            match Socket::open(&address, left, self.dsn.tcp()) {
+                Ok(socket) => return Ok((socket, address)),
+                Err(error) => cause = error.to_string(),
+            }
+        }
+        Err(cause)
     }
 
     /// A failure of this endpoint alone.
@@ -257,26 +292,6 @@ impl Attempt<'_> {
     }
 }
 
-/// Opens the endpoint's socket, trying each address of its name.
-fn open_socket(
-    dsn: &Dsn,
-    endpoint: &Endpoint,
-    deadline: Option<Instant>,
-) -> std::result::Result<(Socket, Address), String> {
-    let mut cause = "the host name has no address".to_owned();
-    for address in resolve(endpoint)? {
-        let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        if left == Some(Duration::ZERO) {
-            return Err("no answer within the time allowed".to_owned());
-        }
-        match Socket::open(&address, left, dsn.tcp()) {
-            Ok(socket) => return Ok((socket, address)),
-            Err(error) => cause = error.to_string(),
-        }
-    }
-    Err(cause)
-}
-
 /// The addresses of an endpoint.
 fn resolve(endpoint: &Endpoint) -> std::result::Result<Vec<Address>, String> {
     match endpoint {
@@ -328,5 +343,25 @@ fn suits(server: &Server, wanted: TargetSession) -> bool {
         TargetSession::ReadOnly => server.is_read_only,
         TargetSession::Primary => !server.is_in_recovery,
         TargetSession::Standby => server.is_in_recovery,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_sessions_of_a_run_try_hosts_in_one_order_and_runs_in_different_ones() {
+        let hosts = |name: &str| {
+            let mut hosts = vec!["a", "b", "c"];
+            shuffle(&mut hosts, name);
+            hosts
+        };
+        let names: Vec<_> = (0..100).map(|run| format!("pgmig run {run}")).collect();
+        assert!(names.iter().all(|name| hosts(name) == hosts(name)));
+        for first in ["a", "b", "c"] {
+            let count = names.iter().filter(|name| hosts(name)[0] == first).count();
+            assert!(count > 10, "{first} comes first {count} times");
+        }
     }
 }

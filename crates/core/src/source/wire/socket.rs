@@ -20,7 +20,7 @@ pub(super) trait Stream: Read + Write + Send {}
 impl<T: Read + Write + Send> Stream for T {}
 
 /// The address of a server, looked up.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 pub(super) enum Address {
     Tcp(SocketAddr),
     Unix(PathBuf),
