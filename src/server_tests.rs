@@ -13,7 +13,7 @@ mod tests {
     use crate::pg::foreign_key::{self, Verdict};
     use crate::pg::owner::AsOwner;
     use crate::pg::scan::{self, Encoding};
-    use crate::pg::{catch, process, spi, transaction};
+    use crate::pg::{catch, index_build, process, spi, transaction};
 
     fn one<T: FromDatum + IntoDatum>(query: &str) -> T {
         Spi::get_one::<T>(query).expect("the query runs").expect("the query returns a value")
@@ -226,5 +226,23 @@ mod tests {
         assert!(failed.is_err());
         assert_eq!(process::current_user(), before);
         assert_eq!(one::<i32>("select 1"), 1);
+    }
+
+    #[pg_test]
+    fn a_table_that_is_being_written_is_indexed_and_checked_the_servers_way() {
+        spi::execute(
+            "create table busy as select g as i, repeat('v', 60) as v from generate_series(1, 20000) g",
+        );
+        index_build::create("create unique index busy_i on busy using btree (i)")
+            .expect("the index is built");
+        foreign_key::add_checked("alter table busy add foreign key (i) references busy (i)");
+        spi::execute("set enable_seqscan = off");
+        assert_eq!(one::<String>("select v from busy where i = 777"), "v".repeat(60));
+        assert_eq!(
+            one::<i64>("select count(*) from pg_constraint where contype = 'f' and convalidated"),
+            1
+        );
+        index_build::create("comment on table busy is 'not an index'").expect("it is run");
+        assert_eq!(one::<String>("select obj_description('busy'::regclass)"), "not an index");
     }
 }

@@ -6,6 +6,8 @@ pub mod configuration;
 pub mod large_objects;
 pub mod stream;
 
+use std::cell::OnceCell;
+
 use pgmig_core::digest::StreamDigest;
 use pgmig_core::error::TargetError;
 use pgmig_core::name::{QualifiedName, quote_literal};
@@ -13,6 +15,7 @@ use pgmig_core::options::{OnError, Validation};
 use pgmig_core::plan::task::{Format, Load, QualifiedNamePair};
 use pgmig_core::{Error, Result};
 use pgrx::prelude::*;
+use pgrx::spi::OwnedPreparedStatement;
 
 use crate::pg::copy_in::{CopyIn, Insertion, copy_in};
 use crate::pg::{spi, transaction};
@@ -25,6 +28,9 @@ const SEQUENCES_PER_QUERY: usize = 200;
 /// Rows of this length on average are inserted one by one: a thousand of them are more than a worker
 /// should hold in memory, and what each costs by itself no longer counts.
 const LONG_ROW_BYTES: i64 = 8 * 1024;
+
+/// Tables of fewer bytes are not worth a new file.
+const SMALL_TABLE_BYTES: i64 = 64 * 1024;
 
 /// SQLSTATE of what does not fit into a buffer of a gigabyte.
 const PROGRAM_LIMIT_EXCEEDED: &str = "54000";
@@ -96,8 +102,11 @@ fn copy_load(context: &mut TaskContext, load: &Load) -> Result<CopiedTable> {
 }
 
 fn copy_rows(context: &mut TaskContext, load: &Load) -> Result<CopiedTable> {
-    let (table, is_unlogged) = find_table(&load.target)?;
-    if load.truncate {
+    let table = find_table(&load.target)?;
+    // A new file costs more than a small table's rows, so an empty one is filled as it is. Its rows are
+    // not frozen then: only who has made the file may do that.
+    let truncates = load.truncate && !(table.is_empty && load.bytes < SMALL_TABLE_BYTES);
+    if truncates {
         spi::execute(&format!("truncate only {}", load.target.quoted()));
         transaction::increment_command_counter();
     }
@@ -108,10 +117,10 @@ fn copy_rows(context: &mut TaskContext, load: &Load) -> Result<CopiedTable> {
     let sql = load.copy_out_statement();
     let stream = stream::open(actor, sql, digest)?;
     let target = CopyIn {
-        table,
+        table: table.oid,
         columns: &load.columns,
         is_binary: load.format == Format::Binary,
-        freeze: load.truncate,
+        freeze: truncates,
         insertion: match load.bytes / load.rows.max(1) < LONG_ROW_BYTES {
             true => Insertion::Buffered,
             false => Insertion::Single,
@@ -132,7 +141,7 @@ fn copy_rows(context: &mut TaskContext, load: &Load) -> Result<CopiedTable> {
         rows: i64::try_from(sent.rows).unwrap_or(i64::MAX),
         bytes: i64::try_from(sent.bytes).unwrap_or(i64::MAX),
         digest: sent.digest,
-        is_unlogged,
+        is_unlogged: table.is_unlogged,
     })
 }
 
@@ -144,32 +153,45 @@ pub fn new_digest(format: &Format, columns: &[String]) -> StreamDigest {
     }
 }
 
-/// OID of the target's table and whether it or a partition of it is unlogged.
-fn find_table(name: &QualifiedName) -> Result<(pg_sys::Oid, bool)> {
+/// A table of the target.
+struct FoundTable {
+    oid: pg_sys::Oid,
+    /// Whether it or a partition of it is unlogged.
+    is_unlogged: bool,
+    /// Whether there is nothing in its file, not even dead rows.
+    is_empty: bool,
+}
+
+/// Finds a table of the target by name.
+fn find_table(name: &QualifiedName) -> Result<FoundTable> {
+    thread_local! {
+        /// Planned once per worker: there may be thousands of tables.
+        static FIND: OnceCell<OwnedPreparedStatement> = const { OnceCell::new() };
+    }
     let found = Spi::connect(|client| {
-        let rows = client
-            .select(
-                "select c.oid,
-                     c.relpersistence = 'u' or exists (
-                         select
-                         from pg_catalog.pg_partition_tree(c.oid) t
-                         join pg_catalog.pg_class p on p.oid = t.relid
-                         where p.relpersistence = 'u')
-                 from pg_catalog.pg_class c
-                 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
-                 where n.nspname = $1::text::name and c.relname = $2::text::name",
-                Some(1),
-                &[name.schema.as_str().into(), name.name.as_str().into()],
-            )
-            .map_err(spi::spi_error)?;
-        if rows.is_empty() {
-            return Ok(None);
-        }
-        let row = rows.first().get_two::<pg_sys::Oid, bool>().map_err(spi::spi_error)?;
-        Ok::<_, Error>(Some(row))
+        FIND.with(|find| {
+            if find.get().is_none() {
+                let types = [PgBuiltInOids::TEXTOID.oid(), PgBuiltInOids::TEXTOID.oid()];
+                let query = include_str!("find_table.sql");
+                let statement = client.prepare(query, &types).map_err(spi::spi_error)?.keep();
+                find.get_or_init(|| statement);
+            }
+            let Some(statement) = find.get() else {
+                return Ok(None);
+            };
+            let arguments = [name.schema.as_str().into(), name.name.as_str().into()];
+            let rows = client.select(statement, Some(1), &arguments).map_err(spi::spi_error)?;
+            if rows.is_empty() {
+                return Ok(None);
+            }
+            let row = rows.first().get_three::<pg_sys::Oid, bool, bool>();
+            row.map(Some).map_err(spi::spi_error)
+        })
     })?;
     match found {
-        Some((Some(oid), is_unlogged)) => Ok((oid, is_unlogged.unwrap_or(false))),
+        Some((Some(oid), Some(is_unlogged), Some(is_empty))) => {
+            Ok(FoundTable { oid, is_unlogged, is_empty })
+        }
         _ => Err(Error::Target(Box::new(TargetError {
             sqlstate: "42P01".to_owned(),
             message: "table does not exist on the target".to_owned(),

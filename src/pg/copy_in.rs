@@ -12,10 +12,14 @@ use pgmig_core::{Error, Result};
 use pgrx::pg_sys;
 
 use super::catch::report;
+use super::heap_load::HeapLoad;
 use super::latch;
 
 /// How long the callback sleeps at most before it looks for interrupts again.
 const POLL: Duration = Duration::from_millis(50);
+
+/// What COPY takes on a table that it writes to.
+const LOCK: pg_sys::LOCKMODE = pg_sys::RowExclusiveLock as pg_sys::LOCKMODE;
 
 /// OID of `pg_is_in_recovery()`, which is volatile, and false wherever tables can be loaded.
 const PG_IS_IN_RECOVERY: pg_sys::Oid = pg_sys::Oid::from_u32(3810);
@@ -71,6 +75,18 @@ pub fn copy_in(
     chunks: Receiver<Chunk>,
     spent: Sender<Vec<u8>>,
 ) -> Result<u64> {
+    let loaded = super::catch::catch(|| {
+        let table = OpenTable::open(target.table);
+        let load =
+            target.is_binary.then(|| HeapLoad::open(table.relation, target.columns, target.freeze));
+        match load.flatten() {
+            Some(load) => load.write(|used| next_chunk(&chunks, &spent, used)).map(Some),
+            None => Ok(None),
+        }
+    });
+    if let Some(rows) = loaded? {
+        return Ok(rows);
+    }
     STREAM.set(Some(Stream { chunks, spent, current: Vec::new(), offset: 0, end: None }));
     let written = super::catch::catch(|| Ok(copy_from(target)));
     match STREAM.take() {
@@ -80,6 +96,44 @@ pub fn copy_in(
         // The server stops reading at the trailer of a binary stream: take the reader's verdict too.
         Some(stream) => written.and_then(|written| drain(&stream.chunks).map(|()| written)),
         None => written.and(Err(Error::Internal("the stream vanished".to_owned()))),
+    }
+}
+
+/// Gives a buffer back and takes the next one; None when the reader is done.
+fn next_chunk(
+    chunks: &Receiver<Chunk>,
+    spent: &Sender<Vec<u8>>,
+    used: Vec<u8>,
+) -> Result<Option<Vec<u8>>> {
+    // A full or closed pool just lets the buffer go.
+    let _ = spent.try_send(used);
+    match receive(chunks)? {
+        Chunk::Data(data) => Ok(Some(data)),
+        Chunk::End(end) => end.map(|()| None),
+    }
+}
+
+/// A table that the current user may insert into, open and locked for that.
+struct OpenTable {
+    relation: pg_sys::Relation,
+}
+
+impl OpenTable {
+    /// Raises if the table is gone or must not be written; the lock is held to the end of the
+    /// transaction.
+    fn open(table: pg_sys::Oid) -> Self {
+        // SAFETY: raises if the table is gone.
+        let relation = unsafe { pg_sys::table_open(table, LOCK) };
+        let opened = OpenTable { relation };
+        check_privilege(table);
+        opened
+    }
+}
+
+impl Drop for OpenTable {
+    fn drop(&mut self) {
+        // SAFETY: opened above; the lock stays.
+        unsafe { pg_sys::table_close(self.relation, pg_sys::NoLock as pg_sys::LOCKMODE) };
     }
 }
 
@@ -163,13 +217,8 @@ unsafe extern "C-unwind" fn read_stream(out: *mut c_void, least: c_int, most: c_
 
 /// Does what `DoCopy` does around BeginCopyFrom, CopyFrom and EndCopyFrom.
 fn copy_from(target: &CopyIn<'_>) -> u64 {
-    let lock = pg_sys::RowExclusiveLock as pg_sys::LOCKMODE;
-    // SAFETY: raises if the table is gone; the lock is held to the end of the transaction.
-    let relation = unsafe { pg_sys::table_open(target.table, lock) };
-    // SAFETY: opened above.
-    let (relation_oid, relation_kind) =
-        unsafe { ((*relation).rd_id, (*(*relation).rd_rel).relkind) };
-    check_privilege(relation_oid, relation_kind);
+    let table = OpenTable::open(target.table);
+    let relation = table.relation;
     // SAFETY: allocated in the current memory context, which the transaction's end frees.
     let state = unsafe { pg_sys::make_parsestate(std::ptr::null_mut()) };
     // SAFETY: parse state and relation are valid.
@@ -177,7 +226,7 @@ fn copy_from(target: &CopyIn<'_>) -> u64 {
         pg_sys::addRangeTableEntryForRelation(
             state,
             relation,
-            lock,
+            LOCK,
             std::ptr::null_mut(),
             false,
             false,
@@ -218,13 +267,11 @@ fn copy_from(target: &CopyIn<'_>) -> u64 {
     let rows = unsafe { pg_sys::CopyFrom(copy) };
     // SAFETY: begun above, ended only here.
     unsafe { pg_sys::EndCopyFrom(copy) };
-    // SAFETY: opened above; the lock stays.
-    unsafe { pg_sys::table_close(relation, pg_sys::NoLock as pg_sys::LOCKMODE) };
     rows
 }
 
 /// Raises unless the current user may insert into the table and no row policy would apply.
-fn check_privilege(table: pg_sys::Oid, _kind: std::ffi::c_char) {
+fn check_privilege(table: pg_sys::Oid) {
     // SAFETY: a catalog look-up for the current user.
     let verdict = unsafe {
         pg_sys::pg_class_aclcheck(

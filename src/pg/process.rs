@@ -1,6 +1,6 @@
 //! Facts about server processes: who this one is, whether another one still lives.
 
-use std::ffi::CString;
+use std::ffi::{CString, c_int};
 
 use pgrx::pg_sys;
 
@@ -175,4 +175,44 @@ pub fn set_config(name: &str, value: &str) {
             pg_sys::GucSource::PGC_S_SESSION,
         )
     };
+}
+
+/// Settings that hold until this is dropped, or until the transaction or subtransaction aborts.
+pub struct LocalSettings {
+    level: c_int,
+}
+
+impl LocalSettings {
+    /// Begins; nothing is set yet.
+    pub fn new() -> Self {
+        // SAFETY: opens a level that the drop closes.
+        LocalSettings { level: unsafe { pg_sys::NewGUCNestLevel() } }
+    }
+
+    /// Sets a parameter that everybody may set; a wrong name or value is raised as the server's ERROR.
+    pub fn set(&self, name: &str, value: &str) {
+        let (Ok(name), Ok(value)) = (CString::new(name), CString::new(value)) else {
+            pgrx::error!("a setting contains a zero byte");
+        };
+        // SAFETY: both strings outlive the call, which copies them.
+        unsafe {
+            pg_sys::set_config_option(
+                name.as_ptr(),
+                value.as_ptr(),
+                pg_sys::GucContext::PGC_USERSET,
+                pg_sys::GucSource::PGC_S_SESSION,
+                pg_sys::GucAction::GUC_ACTION_SAVE,
+                true,
+                0,
+                false,
+            )
+        };
+    }
+}
+
+impl Drop for LocalSettings {
+    fn drop(&mut self) {
+        // SAFETY: closes the level opened by `new`.
+        unsafe { pg_sys::AtEOXact_GUC(true, self.level) };
+    }
 }

@@ -51,15 +51,32 @@ pub(super) fn run(node: *mut pg_sys::Node, text: &CString) {
     };
 }
 
-/// The element of a list that has just one.
-pub(super) fn only_element<T>(list: *mut pg_sys::List) -> Option<*mut T> {
+/// A node as the type that its tag stands for; None if it has another tag or is none.
+pub(super) fn cast<T>(node: *mut pg_sys::Node, tag: pg_sys::NodeTag) -> Option<*mut T> {
+    // SAFETY: every node starts with its tag.
+    let is_such = !node.is_null() && unsafe { (*node).type_ } == tag;
+    is_such.then_some(node.cast())
+}
+
+/// The elements of a list of pointers.
+pub(super) fn elements<T>(list: *mut pg_sys::List) -> Vec<*mut T> {
     if list.is_null() {
-        return None;
+        return Vec::new();
     }
     // SAFETY: a list made by the parser.
-    let length = unsafe { (*list).length };
-    // SAFETY: there is at least one element if the length says so.
-    (length == 1).then(|| unsafe { (*(*list).elements).ptr_value }.cast())
+    let (cells, length) = unsafe { ((*list).elements, (*list).length) };
+    (0..usize::try_from(length).unwrap_or(0))
+        // SAFETY: the list has this many cells.
+        .map(|index| unsafe { (*cells.add(index)).ptr_value }.cast())
+        .collect()
+}
+
+/// The element of a list that has just one.
+pub(super) fn only_element<T>(list: *mut pg_sys::List) -> Option<*mut T> {
+    match elements(list).as_slice() {
+        [only] => Some(*only),
+        _ => None,
+    }
 }
 
 /// A statement as the server takes it.

@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use super::state::{Event, Severity};
 use super::worker::TaskContext;
 use crate::pg::foreign_key::{self, Verdict};
-use crate::pg::{catch, spi, transaction, utility};
+use crate::pg::{catch, index_build, spi, transaction, utility};
 
 /// Runs the statements of a task in one transaction; of a task that was done before in part, those
 /// that failed then. Returns what could not be done.
@@ -95,6 +95,8 @@ fn execute(context: &mut TaskContext, task: i32, statement: &Statement) -> Resul
             transaction::increment_command_counter();
             context.state.promote_copied(context.request.run, task)?;
         }
+        StatementMode::Index => index_build::create(&statement.sql)?,
+        StatementMode::CheckedForeignKey => foreign_key::add_checked(&statement.sql),
         StatementMode::TrustedForeignKey => {
             foreign_key::add_unchecked(&statement.sql, Verdict::Valid);
         }

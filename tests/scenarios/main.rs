@@ -21,6 +21,7 @@ mod regression;
 mod resources;
 mod resume;
 mod secrets;
+mod shortcuts;
 mod torture;
 mod types;
 mod validation;

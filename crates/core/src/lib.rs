@@ -10,6 +10,7 @@ pub mod digest;
 pub mod error;
 #[cfg(any(test, feature = "fuzzing"))]
 pub mod fuzzing;
+pub mod heap;
 pub mod model;
 pub mod name;
 pub mod options;

@@ -118,6 +118,10 @@ pub enum StatementMode {
     /// As it is.
     #[default]
     Plain,
+    /// Creates an index, or prepares for that.
+    Index,
+    /// Adds a foreign key after a check of the rows.
+    CheckedForeignKey,
     /// Adds a foreign key that is marked valid without looking at the rows.
     TrustedForeignKey,
     /// Adds a foreign key that is left not valid.

@@ -82,7 +82,7 @@ impl Builder<'_> {
     /// How a foreign key is added, by the option and by whether its tables are whole.
     pub(super) fn foreign_key_mode(&mut self, item: &Item) -> StatementMode {
         match self.input.options.foreign_keys {
-            ForeignKeys::Validate | ForeignKeys::Skip => StatementMode::Plain,
+            ForeignKeys::Validate | ForeignKeys::Skip => StatementMode::CheckedForeignKey,
             ForeignKeys::NotValid if self.is_partitioned(item.table_oid.unwrap_or(0)) => {
                 self.note(&item.object, "validated, since a partitioned table's key must be");
                 StatementMode::Plain
@@ -92,7 +92,7 @@ impl Builder<'_> {
                 None => StatementMode::TrustedForeignKey,
                 Some(reason) => {
                     self.note(&item.object, format!("validated and not trusted: {reason}"));
-                    StatementMode::Plain
+                    StatementMode::CheckedForeignKey
                 }
             },
         }

@@ -75,6 +75,9 @@ impl Builder<'_> {
         };
         let is_split = item.index_definition.is_some();
         let mut work = statements(&sqls);
+        if kind == TaskKind::Index {
+            work.iter_mut().for_each(|statement| statement.mode = StatementMode::Index);
+        }
         if !is_split {
             work.extend(statements(&attributes));
         }

@@ -1,0 +1,97 @@
+//! Values of fixed length as unsigned integers in the order of their type.
+
+/// A type whose values can be mapped to unsigned integers of the same size that sort alike, and back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyKind {
+    /// `bool`, `oid` and other unsigned numbers, with their bytes.
+    Unsigned(u8),
+    /// `int2`, `int4`, `int8`, and what is stored as one: dates, times, timestamps, money.
+    Signed(u8),
+    /// `float4` and `float8`. Zeros of either sign are told apart, which the types do not.
+    Float(u8),
+    /// `uuid`.
+    Uuid,
+}
+
+impl KeyKind {
+    /// The kind of a type by its OID, those of `catalog/pg_type.dat`; None for all others.
+    pub fn of_type(oid: u32) -> Option<Self> {
+        match oid {
+            16 => Some(KeyKind::Unsigned(1)),
+            26 => Some(KeyKind::Unsigned(4)),
+            21 => Some(KeyKind::Signed(2)),
+            23 | 1082 => Some(KeyKind::Signed(4)),
+            20 | 790 | 1083 | 1114 | 1184 => Some(KeyKind::Signed(8)),
+            700 => Some(KeyKind::Float(4)),
+            701 => Some(KeyKind::Float(8)),
+            2950 => Some(KeyKind::Uuid),
+            _ => None,
+        }
+    }
+
+    /// Bytes of a value.
+    pub fn bytes(self) -> u8 {
+        match self {
+            KeyKind::Unsigned(bytes) | KeyKind::Signed(bytes) | KeyKind::Float(bytes) => bytes,
+            KeyKind::Uuid => 16,
+        }
+    }
+
+    /// Bits of a value.
+    pub(super) fn bits(self) -> u32 {
+        u32::from(self.bytes()) * 8
+    }
+
+    /// The integer of a stored value, which has as many bytes as the kind.
+    pub fn normalize(self, stored: &[u8]) -> u128 {
+        if self == KeyKind::Uuid {
+            let mut bytes = [0; 16];
+            bytes.copy_from_slice(stored);
+            return u128::from_be_bytes(bytes);
+        }
+        let raw = read(stored);
+        let sign = self.sign_bit();
+        u128::from(match self {
+            KeyKind::Float(_) if raw & sign != 0 => !raw & self.mask(),
+            KeyKind::Float(_) | KeyKind::Signed(_) => raw ^ sign,
+            KeyKind::Unsigned(_) | KeyKind::Uuid => raw,
+        })
+    }
+
+    /// The stored value of an integer, in the first bytes.
+    pub fn restore(self, key: u128) -> [u8; 16] {
+        if self == KeyKind::Uuid {
+            return key.to_be_bytes();
+        }
+        // The upper bits of what normalize made are zero.
+        let key = u64::try_from(key).unwrap_or(0);
+        let sign = self.sign_bit();
+        let raw = match self {
+            KeyKind::Float(_) if key & sign == 0 => !key & self.mask(),
+            KeyKind::Float(_) | KeyKind::Signed(_) => key ^ sign,
+            KeyKind::Unsigned(_) | KeyKind::Uuid => key,
+        };
+        let mut stored = [0; 16];
+        stored[..8].copy_from_slice(&raw.to_ne_bytes());
+        stored
+    }
+
+    fn sign_bit(self) -> u64 {
+        1 << (self.bits().min(64) - 1)
+    }
+
+    fn mask(self) -> u64 {
+        u64::MAX >> (64 - self.bits().min(64))
+    }
+}
+
+/// A number of 1, 2, 4 or 8 bytes.
+fn read(stored: &[u8]) -> u64 {
+    match *stored {
+        [a] => u64::from(a),
+        [a, b] => u64::from(u16::from_ne_bytes([a, b])),
+        [a, b, c, d] => u64::from(u32::from_ne_bytes([a, b, c, d])),
+        [a, b, c, d, e, f, g, h] => u64::from_ne_bytes([a, b, c, d, e, f, g, h]),
+        _ => 0,
+    }
+}

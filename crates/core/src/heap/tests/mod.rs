@@ -1,0 +1,3 @@
+mod packing;
+mod reading;
+mod writing;

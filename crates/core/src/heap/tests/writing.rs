@@ -1,0 +1,232 @@
+//! Rows out of chunks, and tuples out of rows.
+
+use super::super::deform::Attribute;
+use super::super::form::{Column, Conversion, Receive, Refusal, Stored, TupleFormer};
+use super::super::rows::RowReader;
+use crate::Error;
+
+/// A row on the wire.
+fn row(fields: &[Option<&[u8]>]) -> Vec<u8> {
+    let mut row = i16::try_from(fields.len()).unwrap().to_be_bytes().to_vec();
+    for field in fields {
+        match field {
+            None => row.extend((-1_i32).to_be_bytes()),
+            Some(value) => {
+                row.extend(i32::try_from(value.len()).unwrap().to_be_bytes());
+                row.extend(*value);
+            }
+        }
+    }
+    row
+}
+
+fn stream(rows: &[Vec<u8>]) -> Vec<u8> {
+    let mut stream = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0".to_vec();
+    stream.extend(rows.concat());
+    stream.extend((-1_i16).to_be_bytes());
+    stream
+}
+
+/// Reads a stream that arrives in chunks of `size` bytes.
+fn read(stream: &[u8], size: usize) -> Result<Vec<Vec<u8>>, Error> {
+    let mut chunks = stream.chunks(size);
+    let mut reader = RowReader::new(|_| Ok(chunks.next().map(<[u8]>::to_vec)));
+    let mut rows = Vec::new();
+    while let Some(row) = reader.next_row()? {
+        rows.push(row.to_vec());
+    }
+    Ok(rows)
+}
+
+#[test]
+fn rows_are_found_wherever_chunks_end() {
+    let long = vec![b'x'; 700];
+    let rows = vec![
+        row(&[Some(b"one"), None, Some(b"")]),
+        row(&[Some(&long), Some(&long), Some(b"3")]),
+        row(&[None, None, None]),
+        row(&[]),
+    ];
+    let stream = stream(&rows);
+    for size in [1, 2, 3, 5, 17, 64, 700, 701, 100_000] {
+        assert_eq!(read(&stream, size).unwrap(), rows, "chunks of {size}");
+    }
+}
+
+#[test]
+fn a_stream_that_is_not_a_copy_is_refused() {
+    let good = stream(&[row(&[Some(b"one")])]);
+    for end in 0..good.len() {
+        assert!(read(&good[..end], 7).is_err(), "cut after {end}");
+    }
+    let mut late = good.clone();
+    late.push(0);
+    assert!(read(&late, 7).is_err());
+    let mut other = good.clone();
+    other[0] = b'p';
+    assert!(read(&other, 7).is_err());
+    let mut negative = good[..19].to_vec();
+    negative.extend([0, 1, 0xff, 0xff, 0xff, 0xfe]);
+    assert!(read(&negative, 7).is_err());
+    let mut fields = good[..19].to_vec();
+    fields.extend([0x80, 0]);
+    assert!(read(&fields, 7).is_err());
+}
+
+/// Stands for receive functions: keeps what it was asked, answers with a fixed value.
+struct Recorder {
+    asked: Vec<(usize, Option<Vec<u8>>)>,
+    answer: Vec<u8>,
+}
+
+impl Receive for Recorder {
+    fn receive(&mut self, index: usize, value: Option<&[u8]>) -> Stored<'_> {
+        self.asked.push((index, value.map(<[u8]>::to_vec)));
+        value.map(|_| self.answer.as_slice())
+    }
+}
+
+fn column(length: i16, alignment: usize, field: usize, conversion: Conversion) -> Column {
+    Column {
+        attribute: Attribute { length, alignment },
+        field: Some(field),
+        conversion,
+        is_not_null: false,
+        is_packable: true,
+        is_compressed: false,
+    }
+}
+
+fn recorder(answer: &[u8]) -> Recorder {
+    Recorder { asked: Vec::new(), answer: answer.to_vec() }
+}
+
+const TEXT: Conversion = Conversion::Text { most_characters: None };
+
+#[test]
+fn tuples_are_laid_out_as_the_server_does() {
+    let columns = vec![
+        column(2, 2, 1, Conversion::Number),
+        column(-1, 4, 0, TEXT),
+        column(8, 8, 2, Conversion::Timestamp),
+        column(1, 1, 3, Conversion::Bool),
+        column(-1, 4, 4, Conversion::Bytea),
+    ];
+    let mut former = TupleFormer::new(columns, 2032);
+    let long = [b'y'; 127];
+    let wire = row(&[
+        Some(b"abc"),
+        Some(&258_i16.to_be_bytes()),
+        Some(&77_i64.to_be_bytes()),
+        Some(&[1]),
+        Some(&long),
+    ]);
+    let mut tuples = Vec::new();
+    let length = former.form(&wire, &mut recorder(&[]), &mut tuples).unwrap();
+    let mut expected = vec![0; 24];
+    expected[18..20].copy_from_slice(&5_u16.to_ne_bytes());
+    expected[20..22].copy_from_slice(&2_u16.to_ne_bytes());
+    expected[22] = 24;
+    expected.extend(258_i16.to_ne_bytes());
+    expected.extend([4 << 1 | 1, b'a', b'b', b'c', 0, 0]);
+    expected.extend(77_i64.to_ne_bytes());
+    expected.extend([1, 0, 0, 0]);
+    expected.extend(((127_u32 + 4) << 2).to_le_bytes());
+    expected.extend(long);
+    assert_eq!(tuples[..length], expected);
+    assert_eq!(tuples.len(), length.next_multiple_of(8));
+
+    // The next one comes behind it; NULLs take a bit and no room.
+    let wire = row(&[None, Some(&1_i16.to_be_bytes()), None, Some(&[0]), None]);
+    let start = tuples.len();
+    let length = former.form(&wire, &mut recorder(&[]), &mut tuples).unwrap();
+    let mut expected = vec![0; 24];
+    expected[18..20].copy_from_slice(&5_u16.to_ne_bytes());
+    expected[20..22].copy_from_slice(&1_u16.to_ne_bytes());
+    expected[22] = 24;
+    expected[23] = 0b0000_1001;
+    expected.extend(1_i16.to_ne_bytes());
+    expected.push(0);
+    assert_eq!(tuples[start..start + length], expected);
+}
+
+#[test]
+fn doubtful_values_go_to_the_receive_function() {
+    let doubtful: [(i16, Conversion, &[u8]); 12] = [
+        (4, Conversion::Number, &[0, 0, 1]),
+        (1, Conversion::Bool, &[2]),
+        (4, Conversion::Date, &[0x80, 0, 0, 1]),
+        (8, Conversion::Timestamp, &[0x80, 0, 0, 0, 0, 0, 0, 1]),
+        (8, Conversion::Time, &[0xff; 8]),
+        (-1, TEXT, b"a\0b"),
+        (-1, TEXT, b"\xff"),
+        (-1, TEXT, b"\xed\xa0\x80"),
+        (-1, Conversion::Text { most_characters: Some(3) }, b"abcd"),
+        (-1, Conversion::PaddedText { characters: 3 }, b"ab"),
+        (-1, Conversion::PaddedText { characters: 3 }, "aä".as_bytes()),
+        (16, Conversion::Uuid, &[0; 15]),
+    ];
+    for (length, conversion, value) in doubtful {
+        let mut former = TupleFormer::new(vec![column(length, 4, 0, conversion)], 2032);
+        let mut receive = recorder(&[0; 16]);
+        former.form(&row(&[Some(value)]), &mut receive, &mut Vec::new()).unwrap();
+        assert_eq!(receive.asked, [(0, Some(value.to_vec()))], "{conversion:?}");
+    }
+    // Nobody doubts NULL, except for types that may forbid it.
+    for (conversion, asked) in [(TEXT, 0), (Conversion::Receive, 1)] {
+        let mut former = TupleFormer::new(vec![column(-1, 4, 0, conversion)], 2032);
+        let mut receive = recorder(&[]);
+        former.form(&row(&[None]), &mut receive, &mut Vec::new()).unwrap();
+        assert_eq!(receive.asked.len(), asked);
+    }
+}
+
+#[test]
+fn received_values_get_short_headers_where_the_storage_allows() {
+    for (is_packable, expected) in
+        [(true, vec![4 << 1 | 1, 1, 2, 3]), (false, vec![28, 0, 0, 0, 1, 2, 3])]
+    {
+        let definition = Column { is_packable, ..column(-1, 4, 0, Conversion::Receive) };
+        let mut former = TupleFormer::new(vec![definition], 2032);
+        let mut tuples = Vec::new();
+        let mut receive = recorder(&[28, 0, 0, 0, 1, 2, 3]);
+        let length = former.form(&row(&[Some(b"x")]), &mut receive, &mut tuples).unwrap();
+        assert_eq!(tuples[24..length], expected);
+    }
+}
+
+#[test]
+fn dropped_columns_are_null_and_missing_values_refused() {
+    let dropped = Column { field: None, ..column(4, 4, 0, Conversion::Number) };
+    let kept = Column { is_not_null: true, ..column(4, 4, 0, Conversion::Number) };
+    let mut former = TupleFormer::new(vec![dropped, kept], 2032);
+    let mut tuples = Vec::new();
+    let value = 7_i32.to_be_bytes();
+    let length = former.form(&row(&[Some(&value)]), &mut recorder(&[]), &mut tuples).unwrap();
+    assert_eq!(tuples[23], 0b10);
+    assert_eq!(tuples[24..length], 7_i32.to_ne_bytes());
+    let mut form = |wire: &[u8]| former.form(wire, &mut recorder(&[]), &mut Vec::new());
+    assert_eq!(form(&row(&[None])), Err(Refusal::Null(1)));
+    assert_eq!(form(&row(&[])), Err(Refusal::Malformed));
+    assert_eq!(form(&row(&[Some(&value), Some(&value)])), Err(Refusal::Malformed));
+}
+
+#[test]
+fn long_rows_are_compressed_until_they_fit() {
+    let definition = |field| Column { is_compressed: true, ..column(-1, 4, field, TEXT) };
+    let mut former = TupleFormer::new(vec![definition(0), definition(1)], 2032);
+    let (long, short) = (b"repeat ".repeat(400), b"repeat ".repeat(100));
+    let mut tuples = Vec::new();
+    let wire = row(&[Some(&short), Some(&long)]);
+    let length = former.form(&wire, &mut recorder(&[]), &mut tuples).unwrap();
+    assert!(length < 2032);
+    // The shorter one is left as it is.
+    assert_eq!(tuples[24..28], ((700_u32 + 4) << 2).to_le_bytes());
+    assert_eq!(tuples[28..728], short);
+    assert_eq!(tuples[728] & 3, 2);
+    assert_eq!(tuples[732..736], 2800_u32.to_le_bytes());
+    // A row that fits is not touched at all.
+    let mut tuples = Vec::new();
+    let wire = row(&[Some(&short), Some(&short)]);
+    assert_eq!(former.form(&wire, &mut recorder(&[]), &mut tuples).unwrap(), 24 + 704 + 704);
+}

@@ -1,0 +1,185 @@
+//! All live rows of a heap table, page by page, for who has locked out its writers.
+
+use pgmig_core::heap::deform::Attribute;
+use pgmig_core::heap::key::KeyKind;
+use pgmig_core::heap::page::{PAGE_BYTES, Page, Pointer, Tuple};
+use pgrx::pg_sys;
+use pgrx::tupdesc::PgTupleDesc;
+
+/// The table is not as a load leaves it: rows were updated, deleted or are being written. What reads
+/// pages by itself leaves such a table to the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Unusual;
+
+/// What is done with a page: its block number, a copy of it, the offset numbers of its live rows.
+pub(super) type EachPage<'a> = dyn FnMut(u32, Page<'_>, &[u16]) -> Result<(), Unusual> + 'a;
+
+/// Calls `each` with every page.
+///
+/// A row is live if its inserter has committed and nobody has deleted it; what an aborted transaction
+/// left is passed over. The relation must be a heap table, open under a lock that keeps writers out.
+pub(super) fn for_each_page(
+    relation: pg_sys::Relation,
+    each: &mut EachPage<'_>,
+) -> Result<(), Unusual> {
+    let mut pages = Pages::new(relation);
+    let mut live = Vec::new();
+    let mut copy = [0; PAGE_BYTES];
+    for block in 0..pages.block_count {
+        pgrx::check_for_interrupts!();
+        pages.read(block, &mut copy, &mut live)?;
+        each(block, Page::new(&copy), &live)?;
+    }
+    Ok(())
+}
+
+/// The number of pages of a relation.
+pub(super) fn count_blocks(relation: pg_sys::Relation) -> u32 {
+    // SAFETY: the relation is open.
+    unsafe { pg_sys::RelationGetNumberOfBlocksInFork(relation, pg_sys::ForkNumber::MAIN_FORKNUM) }
+}
+
+/// Whether the relation is an ordinary table in the server's own heap.
+pub(super) fn is_heap_table(relation: pg_sys::Relation) -> bool {
+    // SAFETY: the relation is open.
+    let class = unsafe { &*(*relation).rd_rel };
+    class.relkind as u8 == pg_sys::RELKIND_RELATION && class.relam == pg_sys::HEAP_TABLE_AM_OID
+}
+
+/// What has to be known of a table's column.
+pub(super) struct TableAttribute {
+    pub stored: Attribute,
+    pub kind: Option<KeyKind>,
+    pub is_nullable: bool,
+}
+
+/// The columns of an open table, dropped ones too.
+pub(super) fn attributes_of(table: pg_sys::Relation) -> Vec<TableAttribute> {
+    // SAFETY: the relation is open, and stays so while this is used.
+    let descriptor = unsafe { PgTupleDesc::from_pg_unchecked((*table).rd_att) };
+    (0..descriptor.len())
+        .filter_map(|index| descriptor.get(index))
+        .map(|attribute| {
+            let base = match attribute.attisdropped {
+                true => pg_sys::InvalidOid,
+                // SAFETY: a look-up.
+                false => unsafe { pg_sys::getBaseType(attribute.atttypid) },
+            };
+            TableAttribute {
+                stored: Attribute { length: attribute.attlen, alignment: alignment(attribute) },
+                kind: KeyKind::of_type(base.to_u32()),
+                is_nullable: !attribute.attnotnull,
+            }
+        })
+        .collect()
+}
+
+struct Pages {
+    relation: pg_sys::Relation,
+    block_count: u32,
+    /// A small ring of buffers, so that a large table does not push everything else out.
+    strategy: pg_sys::BufferAccessStrategy,
+    /// Transactions before this one are over for everybody.
+    horizon: pg_sys::TransactionId,
+}
+
+impl Pages {
+    fn new(relation: pg_sys::Relation) -> Self {
+        // SAFETY: allocated in the current memory context; a plain structure.
+        let strategy =
+            unsafe { pg_sys::GetAccessStrategy(pg_sys::BufferAccessStrategyType::BAS_BULKREAD) };
+        // SAFETY: the relation is open.
+        let horizon = unsafe { pg_sys::GetOldestNonRemovableTransactionId(relation) };
+        Pages { relation, block_count: count_blocks(relation), strategy, horizon }
+    }
+
+    /// Copies a page and lists its live rows.
+    fn read(
+        &mut self,
+        block: u32,
+        copy: &mut [u8; PAGE_BYTES],
+        live: &mut Vec<u16>,
+    ) -> Result<(), Unusual> {
+        live.clear();
+        // SAFETY: the block exists; raises on a damaged page or a failed read.
+        let buffer = unsafe {
+            pg_sys::ReadBufferExtended(
+                self.relation,
+                pg_sys::ForkNumber::MAIN_FORKNUM,
+                block,
+                pg_sys::ReadBufferMode::RBM_NORMAL,
+                self.strategy,
+            )
+        };
+        // SAFETY: pinned just now.
+        unsafe { pg_sys::LockBuffer(buffer, pg_sys::BUFFER_LOCK_SHARE as i32) };
+        // SAFETY: pinned and locked.
+        let bytes = unsafe { pg_sys::BufferGetPage(buffer) }.cast::<u8>();
+        // SAFETY: a page has this size, and the lock keeps writers away.
+        unsafe { std::ptr::copy_nonoverlapping(bytes, copy.as_mut_ptr(), PAGE_BYTES) };
+        let page = Page::new(copy);
+        let mut verdict = Ok(());
+        for offset in 1..=page.pointer_count() {
+            match page.pointer(offset) {
+                Pointer::Unused => {}
+                Pointer::Tuple(tuple) if tuple.is_hot() => verdict = Err(Unusual),
+                Pointer::Tuple(tuple) if tuple.is_surely_live() => live.push(offset),
+                Pointer::Tuple(tuple) => match self.look_up(buffer, bytes, tuple, block, offset) {
+                    pg_sys::HTSV_Result::HEAPTUPLE_LIVE => live.push(offset),
+                    pg_sys::HTSV_Result::HEAPTUPLE_DEAD => {}
+                    _ => verdict = Err(Unusual),
+                },
+                Pointer::Other => verdict = Err(Unusual),
+            }
+        }
+        // SAFETY: pinned and locked above.
+        unsafe { pg_sys::UnlockReleaseBuffer(buffer) };
+        verdict
+    }
+
+    /// Asks the transaction log about a row, which also leaves a hint on the page.
+    fn look_up(
+        &self,
+        buffer: pg_sys::Buffer,
+        page: *mut u8,
+        tuple: Tuple<'_>,
+        block: u32,
+        offset: u16,
+    ) -> pg_sys::HTSV_Result::Type {
+        let mut header = pg_sys::HeapTupleData {
+            t_len: tuple.length() as u32,
+            // SAFETY: the relation is open.
+            t_tableOid: unsafe { (*self.relation).rd_id },
+            // SAFETY: the tuple lies within the page.
+            t_data: unsafe { page.add(usize::from(tuple.start())) }.cast(),
+            ..pg_sys::HeapTupleData::default()
+        };
+        header.t_self = tid(block, offset);
+        // SAFETY: the buffer is pinned and locked, and holds the tuple.
+        unsafe { pg_sys::HeapTupleSatisfiesVacuum(&mut header, self.horizon, buffer) }
+    }
+}
+
+/// The server's form of a row's place.
+pub(super) fn tid(block: u32, offset: u16) -> pg_sys::ItemPointerData {
+    pg_sys::ItemPointerData {
+        ip_blkid: pg_sys::BlockIdData { bi_hi: (block >> 16) as u16, bi_lo: block as u16 },
+        ip_posid: offset,
+    }
+}
+
+/// The alignment of a column's values, in bytes.
+pub(super) fn alignment(attribute: &pg_sys::FormData_pg_attribute) -> usize {
+    match attribute.attalign as u8 {
+        pg_sys::TYPALIGN_CHAR => 1,
+        pg_sys::TYPALIGN_SHORT => 2,
+        pg_sys::TYPALIGN_INT => 4,
+        _ => 8,
+    }
+}
+
+/// Sets a number of the command at work in the views of progress.
+pub(super) fn report_progress(parameter: u32, value: i64) {
+    // SAFETY: for this session's own entry in the table of activities.
+    unsafe { pg_sys::pgstat_progress_update_param(parameter as i32, value) };
+}

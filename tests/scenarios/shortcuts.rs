@@ -1,0 +1,271 @@
+//! Where pgmig writes heap pages, feeds index builds and checks foreign keys by itself, the result is
+//! what the server's own ways would have made.
+
+use anyhow::{Result, ensure};
+use pgmig_tests::data::Script;
+use pgmig_tests::{Databases, Pair};
+
+/// Indexes over every type and order that are fed from sorted keys, on a table large enough for that.
+const INDEXED: &str = r#"
+    create extension amcheck;
+    create domain "d""om" as int8 check (value is distinct from 0);
+    create table keyed (
+        gone text, a int4, b int2 not null, c int8, d uuid, e timestamp, f timestamptz, g date, h bool, i float8,
+        j float4, k oid, l money, m time, n "d""om", wide text);
+    alter table keyed drop column gone;
+    insert into keyed
+    select nullif((g * 7919) % 60013 - 30000, 17), g % 100, (g * 104729::int8 - 5000000000) * g,
+        case when g % 11 > 0 then md5(g::text)::uuid end,
+        case g % 1000 when 0 then 'infinity' when 1 then '-infinity' else timestamp '1999-12-31' + g * interval '1 hour' end,
+        timestamptz '2000-01-02 UTC' - (g % 777) * interval '1 second',
+        nullif(date '1990-01-01' + (g * 31) % 20000, '1995-05-05'), nullif(g % 3, 0) = 1,
+        case g % 500 when 0 then 'NaN' when 1 then '-0' when 2 then 0 when 3 then '-Infinity' else 1000.5 - g end,
+        (g % 50) / 3.0, g, (g % 90)::text::money, time '00:00' + g * interval '1 second', nullif(g % 5000, 0),
+        repeat('w', g % 90)
+    from generate_series(1, 40000) g;
+    create unique index on keyed (k);
+    create index on keyed (a);
+    create index on keyed (a desc);
+    create index on keyed (a nulls first, b desc nulls last);
+    create index on keyed (b, h, g);
+    create index on keyed (c) with (fillfactor = 70);
+    create index on keyed (d);
+    create index on keyed (d desc nulls last, b);
+    create index on keyed (e desc);
+    create index on keyed (f, g);
+    create index on keyed (h nulls first);
+    create index on keyed (i);
+    create index on keyed (j desc, i);
+    create index on keyed (l, m);
+    create index on keyed (n);
+    create index on keyed (wide, a);
+    create index on keyed (a) include (b);
+    create index on keyed (a) where b > 50;
+    create index on keyed ((a + 1));
+    create index on keyed (e, f, c, m);
+    create index on keyed using hash (a);
+    alter table keyed add unique (k, b) deferrable initially deferred;
+    create table "Pri""mary" ("i d" int8 primary key, v text);
+    insert into "Pri""mary" select (g * 7919) % 60013, repeat('v', 60) from generate_series(1, 30000) g;"#;
+
+/// What the server says of every B-tree in a schema: nothing, or it raises.
+const CHECK_INDEXES: &str = "
+    select count(public.bt_index_check(i.indexrelid, true))
+    from pg_index i join pg_class c on c.oid = i.indexrelid join pg_am a on a.oid = c.relam
+    where a.amname = 'btree' and c.relnamespace = 'public'::regnamespace";
+
+fn databases_of(name: &str, sql: &str) -> Result<Databases<'static>> {
+    let databases = Pair::shared()?.databases(name)?;
+    databases.execute_on_source(sql)?;
+    Ok(databases)
+}
+
+#[test]
+fn indexes_fed_in_order_are_those_that_the_server_builds() -> Result<()> {
+    let databases = databases_of("sorted", INDEXED)?;
+    // A megabyte makes the keys come in many pieces.
+    for memory in ["1MB", "64MB"] {
+        databases.migrate_and_match(&format!(
+            r#"{{"jobs": 2, "settings": {{"maintenance_work_mem": "{memory}"}}}}"#
+        ))?;
+        databases.expect_same_schema()?;
+        databases.expect_same_data()?;
+        databases.target_value(CHECK_INDEXES)?;
+        let ordered = databases.target_value(
+            "set enable_seqscan = off; set enable_sort = off;
+             select bool_and(ordered) from (select a >= lag(a) over (order by a) as ordered from keyed) k",
+        )?;
+        ensure!(ordered == "t", "the index is out of order");
+    }
+    Ok(())
+}
+
+#[test]
+fn duplicates_that_a_unique_index_finds_are_the_servers_to_report() -> Result<()> {
+    let databases = databases_of(
+        "duplicates",
+        "create table twice (i int, v text); create unique index twice_i on twice (i);
+         insert into twice select g, repeat('v', 60) from generate_series(1, 30000) g;",
+    )?;
+    // The source's index is damaged on purpose.
+    databases.execute_on_source(
+        "set allow_system_table_mods = on;
+         update pg_index set indisunique = false where indexrelid = 'twice_i'::regclass;",
+    )?;
+    databases.execute_on_source(
+        "insert into twice values (7, 'again');
+         set allow_system_table_mods = on;
+         update pg_index set indisunique = true where indexrelid = 'twice_i'::regclass;",
+    )?;
+    let error = databases.migrate_in_vain("{}")?;
+    ensure!(error.code().code() == "23505", "{error}");
+    ensure!(error.message().contains("twice_i"), "{error}");
+    Ok(())
+}
+
+/// Tables with keys between them, of several types, and rows that break them.
+const REFERENCES: &str = "
+    create table parent (i int primary key, u uuid unique, b int8 unique, v text);
+    insert into parent select g, md5(g::text)::uuid, g * 1000000007::int8, repeat('v', 60) from generate_series(1, 20000) g;
+    create table child (
+        i int references parent, u uuid references parent (u), b int8 references parent (b), up int, v text);
+    insert into child select nullif(g % 20000, 0), md5((1 + g % 20000)::text)::uuid,
+        (1 + g % 19999) * 1000000007::int8, nullif(g, 5), repeat('v', 60)
+    from generate_series(1, 30000) g;
+    create unique index on child (up);
+    alter table child add boss int references child (up);
+    update child set boss = 6 + up / 2 where up > 9;
+    create table mixed (i int8 references parent, v text);
+    insert into mixed select g, repeat('v', 60) from generate_series(1, 20000) g;";
+
+#[test]
+fn foreign_keys_checked_in_passes_hold_and_are_enforced() -> Result<()> {
+    let databases = databases_of("references", REFERENCES)?;
+    databases.migrate_and_match("{}")?;
+    databases.expect_same_schema()?;
+    databases.expect_same_data()?;
+    let valid = databases
+        .target_value("select count(*) from pg_constraint where contype = 'f' and convalidated")?;
+    ensure!(valid == "5", "{valid} keys are valid");
+    for (column, value) in [("i", "30001"), ("u", "'00000000-0000-0000-0000-000000000000'")] {
+        let insert = format!("insert into child ({column}) values ({value})");
+        ensure!(databases.execute_on_target(&insert).is_err(), "an orphan got in");
+    }
+    Ok(())
+}
+
+#[test]
+fn orphans_are_found_and_reported_by_the_server() -> Result<()> {
+    for (column, value) in [("i", "-3"), ("u", "md5('x')::uuid"), ("b", "12"), ("boss", "99")] {
+        let name = format!("orphans_{column}");
+        let databases = databases_of(&name, REFERENCES)?;
+        databases.execute_on_source(&format!(
+            "set session_replication_role = replica; delete from child where up = 99;
+             update child set {column} = {value} where up = 77;"
+        ))?;
+        let error = databases.migrate_in_vain("{}")?;
+        ensure!(error.code().code() == "23503", "{column}: {error}");
+        ensure!(error.message().contains("child"), "{column}: {error}");
+    }
+    Ok(())
+}
+
+/// What is stored of every row of a table, as far as it does not depend on who wrote it and when.
+fn stored_rows(databases: &Databases<'_>, table: &str) -> Result<String> {
+    databases.target_value(&format!(
+        "select md5(string_agg(concat_ws(' ', t_infomask & 7, t_infomask2 & 2047, t_hoff, t_bits, t_data), ','
+             order by page, lp)) || ' ' || count(*)
+         from generate_series(0, pg_relation_size('{table}') / 8192 - 1) page,
+             public.heap_page_items(public.get_raw_page('{table}', page::int))
+         where t_data is not null"
+    ))
+}
+
+#[test]
+fn every_type_is_stored_as_copy_stores_it() -> Result<()> {
+    let databases = Pair::shared()?.databases("stored")?;
+    Script::Types.load(&databases.pair().source, databases.name(), &[])?;
+    // Texts around the lengths where headers change, and columns that need padding between.
+    databases.execute_on_source(
+        "create table t.lengths (a bool, b text, c int8, d bytea, e int2, f varchar(200), g char(9), h text);
+         alter table t.lengths alter h set storage plain;
+         insert into t.lengths select g % 2 = 0, repeat('b', g), nullif(g % 5, 0), decode(repeat('0f', 300 - g), 'hex'), g,
+             case when g % 3 > 0 then repeat('ä', g % 90) end, repeat('g', g % 9), repeat('h', g % 200)
+         from generate_series(0, 299) g;",
+    )?;
+    databases.migrate_and_match(r#"{"chunk_by": "none"}"#)?;
+    databases.execute_on_target("create extension pageinspect; create schema again")?;
+    // Values that are compressed or out of line may be so in another way.
+    let tables = databases.target()?.query(
+        "select quote_ident(c.relname)
+         from pg_class c left join pg_class o on o.oid = c.reltoastrelid
+         where c.relnamespace = 't'::regnamespace and c.relkind = 'r'
+           and coalesce(pg_relation_size(o.oid), 0) = 0 and pg_relation_size(c.oid) > 0
+           and c.relname in (select p.table_name from pgmig.tables p where p.format = 'binary')
+           and not exists (select from pg_attribute a where a.attrelid = c.oid and a.attgenerated <> '')
+         order by c.relname",
+        &[],
+    )?;
+    let file = databases.pair().target.directory().join("again.copy");
+    let mut compared = 0;
+    for table in tables.iter().map(|row| row.get::<_, String>(0)) {
+        let is_short = databases.target_value(&format!(
+            "select not exists (select from t.{table} r where octet_length(r::text) > 1900)"
+        ))?;
+        if is_short != "t" {
+            continue;
+        }
+        databases.execute_on_target(&format!(
+            "copy t.{table} to '{file}' (format binary);
+             create table again.{table} (like t.{table} including storage);
+             copy again.{table} from '{file}' (format binary)",
+            file = file.display()
+        ))?;
+        let (ours, theirs) = (
+            stored_rows(&databases, &format!("t.{table}"))?,
+            stored_rows(&databases, &format!("again.{table}"))?,
+        );
+        ensure!(ours == theirs, "{table} is stored in another way: {ours}, {theirs}");
+        compared += 1;
+    }
+    ensure!(compared > 25, "only {compared} tables were compared");
+    Ok(())
+}
+
+#[test]
+fn long_values_are_compressed_and_moved_out_of_line_as_their_columns_say() -> Result<()> {
+    let databases = databases_of(
+        "long_values",
+        r#"create table long (id int primary key, a text, b text, c text, d text compression lz4, e jsonb, f bytea, g text);
+           alter table long alter b set storage external, alter c set storage main, alter g set storage plain;
+           insert into long select g, repeat('abc ' || g, g * 20), repeat('b', g * 13), repeat('c', g * 3), repeat('d ' || g, g * 9),
+               jsonb_build_object('key', repeat('j' || g, g * 7)), decode(repeat(md5(g::text), g), 'hex'), 'g'
+           from generate_series(1, 400) g;
+           insert into long (id, a, f) select 1000 + g, (select string_agg(md5((g * 1000 + i)::text), '') from generate_series(1, 200) i),
+               decode((select string_agg(md5((g * 999 + i)::text), '') from generate_series(1, 3000) i), 'hex')
+           from generate_series(1, 20) g;
+           alter table long set (toast_tuple_target = 1024);"#,
+    )?;
+    databases.migrate_and_match(r#"{"validation": "checksum"}"#)?;
+    databases.expect_same_data()?;
+    let methods = "select string_agg(distinct concat_ws(' ', pg_column_compression(a), pg_column_compression(b),
+            pg_column_compression(d), pg_column_compression(e)), ', ') from long where id = 400";
+    let ours = databases.target_value(methods)?;
+    ensure!(ours == "pglz lz4 pglz", "compression methods: {ours}");
+    let size = "select pg_table_size('long')";
+    let source: i64 = databases.source()?.query_one(size, &[])?.get(0);
+    let target: i64 = databases.target()?.query_one(size, &[])?.get(0);
+    ensure!(target < source * 12 / 10, "{source} bytes became {target}");
+    Ok(())
+}
+
+#[test]
+fn what_the_target_checks_is_checked_of_every_row() -> Result<()> {
+    let databases = databases_of(
+        "enforced",
+        "create table t (i int, v text);
+         insert into t select g, 'v' from generate_series(1, 1000) g;
+         create table p (i int, v text) partition by range (i);
+         create table p_low partition of p for values from (0) to (10);
+         create table p_high partition of p for values from (10) to (100);
+         insert into p select g % 100, repeat('v', g % 7) from generate_series(1, 1000) g;",
+    )?;
+    for check in ["i < 900", "length(v || i) < 4", "case when i = 1000 then 1 / (i - 1000) > 0 end"]
+    {
+        databases.execute_on_target(&format!(
+            "drop table if exists t; create table t (i int, v text, constraint low check ({check}))"
+        ))?;
+        let error = databases.migrate_in_vain(r#"{"data_only": true, "tables": ["public.t"]}"#)?;
+        let expected = if check.contains('/') { ("22012", "zero") } else { ("23514", "low") };
+        ensure!(error.code().code() == expected.0, "{check}: {error}");
+        ensure!(error.message().contains(expected.1), "{check}: {error}");
+        ensure!(databases.target_value("select count(*) from t")? == "0", "rows were left behind");
+    }
+    databases.execute_on_target(
+        "drop table t; create table t (i int, v text, check (i > 0), check (v <> ''))",
+    )?;
+    databases.migrate_and_match(r#"{"data_only": true, "tables": ["public.t"]}"#)?;
+    databases.execute_on_target("drop table t")?;
+    databases.migrate_and_match("{}")?;
+    databases.expect_same_data()
+}
