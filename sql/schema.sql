@@ -16,7 +16,19 @@ create table run (
     workers int,
     source_version int,
     snapshot text,
+    -- bounds of the snapshot and what was in progress, as txid_current_snapshot() shows them
+    snapshot_xids text,
+    -- how many snapshots the run has needed so far
+    snapshots int not null default 0,
     source_lsn pg_lsn,
+    -- the foreign server that the source was given as
+    server name,
+    -- what tells the source's database from any other, and hashes of its tables and other definitions
+    source_identity text,
+    source_tables text,
+    source_definitions text,
+    -- how often the run was taken up again
+    resumed int not null default 0,
     started_at timestamptz not null,
     finished_at timestamptz,
     -- totals of an ended run, which outlive its details
@@ -28,6 +40,13 @@ create table run (
     detail text,
     hint text
 ) with (fillfactor = 70);
+
+-- The names under which sessions with the source hold the run's snapshot, those of lost ones included.
+create table snapshot (
+    run_id bigint not null,
+    name text not null,
+    primary key (run_id, name)
+);
 
 create table run_table (
     run_id bigint not null,
@@ -50,8 +69,25 @@ create table run_table (
     -- the change counters when the run began; with them the run's end can tell foreign writes
     inserts_before bigint,
     changes_before bigint,
+    -- how often what had been copied was given up and copied again
+    recopied int not null default 0,
     primary key (run_id, table_id)
 );
+
+-- The relations that hold the rows of a run's tables: the tables themselves, or partitions.
+create table part (
+    run_id bigint not null,
+    table_id int not null,
+    position int not null,
+    source_schema name not null,
+    source_name name not null,
+    target_schema name not null,
+    target_name name not null,
+    -- of the source's file when the snapshot was taken; another one holds other rows
+    file_node oid,
+    primary key (run_id, table_id, position)
+);
+create index part_source on part (run_id, source_name, source_schema);
 
 create table task (
     run_id bigint not null,
@@ -61,6 +97,7 @@ create table task (
     table_schema name,
     table_name name,
     work text not null,
+    locks text not null,
     depends_on int[] not null,
     rows_expected bigint not null,
     bytes_expected bigint not null,
@@ -82,10 +119,12 @@ create table mark (
     run_id bigint not null,
     task_id int not null,
     finished_at timestamptz not null,
+    -- positions of the statements that failed and were passed over, from 0
+    failed int[] not null,
     primary key (run_id, task_id)
 );
 
--- What a copy task wrote, one row per table in it; part of the mark.
+-- What a copy task wrote, one row per table in it: the mark of the table's part of the task.
 create table copied (
     run_id bigint not null,
     task_id int not null,
@@ -96,7 +135,8 @@ create table copied (
     primary key (run_id, task_id, table_id)
 );
 
--- The same two for unlogged tables: crash recovery empties rows and marks together.
+-- The same two for unlogged tables: crash recovery empties rows and marks together. The mark of task 0
+-- is there from the plan on, so that its absence tells of a crash.
 create unlogged table mark_unlogged (like mark including all);
 create unlogged table copied_unlogged (like copied including all);
 
@@ -137,6 +177,8 @@ create table dropped (
     table_name name not null,
     -- the statements that bring it back
     definition text[] not null,
+    -- why it could not be built
+    failure text,
     primary key (run_id, position)
 );
 
@@ -156,6 +198,22 @@ create table loaded (
     -- when the counters were last reset, by hand or by crash recovery
     statistics_reset text not null,
     recorded_at timestamptz not null
+);
+
+-- Objects that runs have created, recorded in the transaction that did it, in that order.
+create table created (
+    run_id bigint not null,
+    position bigint generated always as identity,
+    class_oid oid not null,
+    object_oid oid not null,
+    primary key (run_id, class_oid, object_oid)
+);
+
+-- Transactions of a run that wrote definitions or rows, their subtransactions included.
+create table written (
+    run_id bigint not null,
+    xid bigint not null,
+    primary key (run_id, xid)
 );
 
 -- Large objects that runs have made: theirs to replace.

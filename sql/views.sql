@@ -49,10 +49,7 @@ create view runs with (security_barrier) as
 select
     r.run_id,
     r.kind,
-    case
-        when r.finished_at is null and live.pid is null then 'interrupted'
-        else r.state
-    end as state,
+    case when r.finished_at is null then run_state(r.run_id) else r.state end as state,
     r.phase,
     case
         when r.state in ('done', 'mismatch') then 100.0
@@ -71,8 +68,11 @@ select
     end as eta,
     r.workers,
     r.source,
+    r.server,
     r.source_version,
     r.snapshot,
+    r.snapshots,
+    r.resumed,
     r.source_lsn,
     r.role_name,
     r.options,
@@ -130,6 +130,9 @@ comment on column runs.state is
     'planning, running, done, mismatch, failed, cancelled, or interrupted (no process serves it)';
 comment on column runs.percent is 'share of the planned work that is done, weighted by its cost';
 comment on column runs.eta is 'time left if the work goes on at the pace so far';
+comment on column runs.snapshots is
+    'snapshots of the source that were needed: after the first, the earlier ones were lost';
+comment on column runs.resumed is 'how often the run was taken up again';
 comment on column runs.source is 'where the data comes from, without secrets';
 
 create view tables with (security_barrier) as
@@ -153,6 +156,7 @@ select
     b.format,
     b.reason,
     b.is_existing,
+    b.recopied,
     copies.started_at,
     copies.finished_at
 from run_table b
@@ -181,6 +185,9 @@ where pg_catalog.pg_has_role(r.role_id, 'usage');
 comment on view tables is 'the tables of each run: ranges, rows and bytes copied so far, wire format';
 comment on column tables.reason is 'why the data travels as text and not in binary form';
 comment on column tables.is_existing is 'whether the table was there before the run';
+
+comment on column tables.recopied is
+    'how often rows that had been copied were copied again, since the source had changed them meanwhile';
 
 create view tasks with (security_barrier) as
 select
@@ -226,7 +233,9 @@ select
     pg_catalog.pg_blocking_pids(a.pid) as blocked_by
 from run r
 join task t on t.run_id = r.run_id and t.state = 'running'
-join pg_catalog.pg_stat_activity a on a.pid = t.worker_pid and a.backend_type = 'pgmig worker'
+join pg_catalog.pg_stat_activity a
+    on a.pid = t.worker_pid
+    and a.backend_type in ('pgmig worker', 'pgmig coordinator')
 left join pg_catalog.pg_stat_progress_copy c on c.pid = a.pid
 left join pg_catalog.pg_stat_progress_create_index i on i.pid = a.pid
 where r.finished_at is null
@@ -302,4 +311,5 @@ comment on view validation is
 revoke all on all tables in schema @extschema@ from public;
 grant select on runs, tables, tasks, workers, events, validation to public;
 revoke all on all functions in schema @extschema@ from public;
+grant execute on function run_state(bigint) to public;
 grant usage on schema @extschema@ to public;

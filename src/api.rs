@@ -13,8 +13,9 @@ use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::prelude::*;
 
 use crate::pg::{catch, process};
+use crate::run::cleanup;
 use crate::run::launch::{self, Request, Started};
-use crate::run::source_spec;
+use crate::run::source_spec::{self, SourceSpec};
 use crate::run::state::{RunId, RunKind, RunStatus, State};
 
 extension_sql_file!("../sql/schema.sql", name = "schema", bootstrap);
@@ -119,6 +120,63 @@ fn wait(
     Ok(TableIterator::new(validation(run_id, status)?))
 }
 
+/// Finishes a run that failed, was cancelled or interrupted, and returns its validation table.
+#[pg_extern(volatile, parallel_unsafe)]
+fn resume(
+    run_id: i64,
+    source: default!(Option<&str>, "null"),
+    opts: default!(JsonB, "'{}'"),
+) -> Result<
+    TableIterator<
+        'static,
+        (
+            name!(table_schema, String),
+            name!(table_name, String),
+            name!(source_rows, Option<i64>),
+            name!(target_rows, Option<i64>),
+            name!(source_checksum, Option<String>),
+            name!(target_checksum, Option<String>),
+            name!(bytes_copied, i64),
+            name!(elapsed, Option<Interval>),
+            name!(status, String),
+            name!(detail, Option<String>),
+        ),
+    >,
+    ErrorReport,
+> {
+    let resumed = resume_run(run_id, source, &opts).map_err(catch::report)?;
+    let status = match resumed {
+        Some((started, progress)) => launch::attend(&started, progress).map_err(catch::report)?,
+        None => launch::wait(run_id, None, Duration::ZERO).map_err(catch::report)?,
+    };
+    Ok(TableIterator::new(validation(run_id, status)?))
+}
+
+/// Removes what a run that did not end well has made, as far as nobody has changed it since.
+#[pg_extern(volatile, parallel_unsafe)]
+fn cleanup(
+    run_id: i64,
+) -> Result<
+    TableIterator<
+        'static,
+        (name!(object, String), name!(action, String), name!(reason, Option<String>)),
+    >,
+    ErrorReport,
+> {
+    let lines = catch::catch(|| cleanup::clean_up(run_id)).map_err(catch::report)?;
+    Ok(TableIterator::new(
+        lines
+            .into_iter()
+            .map(|(object, action, reason)| (object, action.as_str().to_owned(), reason)),
+    ))
+}
+
+/// The state of a run as it is now, for the view `runs`.
+#[pg_extern(volatile, parallel_unsafe)]
+fn run_state(run_id: i64) -> Option<String> {
+    State::open().ok()?.read_state(run_id, process::current_user())
+}
+
 /// Cancels a run; false if it had ended already.
 #[pg_extern(volatile, parallel_unsafe)]
 fn cancel(run_id: i64) -> Result<bool, ErrorReport> {
@@ -175,16 +233,70 @@ fn start_run(
 ) -> Result<(Started, Duration), ErrorReport> {
     let begin = || {
         let options = Options::parse(&opts.0)?;
-        let source = source_spec::resolve(source)?;
-        let request = Request {
-            kind,
-            source,
-            options: options.to_json()?.to_string(),
-            is_superuser: process::is_superuser(process::current_user()),
-        };
-        Ok((launch::start(&request)?, options.progress))
+        let (source, server) = source_spec::resolve(source)?;
+        launch_run(kind, source, server, &options, None)
     };
     begin().map_err(catch::report)
+}
+
+/// Hands a run to a coordinator.
+fn launch_run(
+    kind: RunKind,
+    source: SourceSpec,
+    server: Option<String>,
+    options: &Options,
+    resumed: Option<RunId>,
+) -> pgmig_core::Result<(Started, Duration)> {
+    let request = Request {
+        kind,
+        source,
+        server,
+        options: options.to_json()?.to_string(),
+        resumed,
+        is_superuser: process::is_superuser(process::current_user()),
+    };
+    Ok((launch::start(&request)?, options.progress))
+}
+
+/// Takes a run up again; None if it has ended well already.
+fn resume_run(
+    run: RunId,
+    source: Option<&str>,
+    opts: &JsonB,
+) -> pgmig_core::Result<Option<(Started, Duration)>> {
+    let status = launch::find(&State::open()?, run)?;
+    let refuse = |message: String, hint: &str| {
+        Err(Error::Preflight {
+            message,
+            detail: None,
+            hint: Some(hint.to_owned()),
+            sqlstate: "55000",
+        })
+    };
+    if status.kind != RunKind::Migrate {
+        return refuse(
+            format!("run {run} copies nothing, so there is nothing to resume"),
+            "Start a new one.",
+        );
+    }
+    let options = Options::parse(&status.options)?.resume_with(&opts.0)?;
+    match status.state.as_str() {
+        "done" | "mismatch" => {
+            notice!("run {run} has ended already: {}", status.state);
+            return Ok(None);
+        }
+        "planning" | "running" => return Err(launch::not_resumable(run)),
+        _ => {}
+    }
+    let Some(source) = source.or(status.server.as_deref()) else {
+        return refuse(
+            format!("the source of run {run} is needed again"),
+            "Give the connection string as the second argument: pgmig keeps none. A run whose source \
+             was the name of a foreign server needs nothing.",
+        );
+    };
+    let (source, server) = source_spec::resolve(source)?;
+    launch_run(status.kind, source, server, &options, Some(run)).map(Some)
 }
 
 /// Starts a run and waits for its end.

@@ -1,5 +1,7 @@
 //! A worker's session with the source: opened when first needed, under the run's snapshot.
 
+use std::time::Duration;
+
 use pgmig_core::error::RemoteError;
 use pgmig_core::name::QualifiedName;
 use pgmig_core::source::dsn::Dsn;
@@ -9,6 +11,9 @@ use pgmig_core::source::wire::{Connection, ShutdownHandle, TransactionStatus};
 use pgmig_core::{Error, Result};
 
 use crate::pg::thread::Actor;
+
+/// How long the source may take to say that it is there: far more than it ever needs.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What it takes to log in to the source, and who asks.
 #[derive(Clone)]
@@ -53,7 +58,10 @@ impl SourceLogin {
 /// The session, open or not.
 pub struct SourceSession {
     login: SourceLogin,
-    snapshot: String,
+    /// What tells the run's snapshot from others.
+    xids: String,
+    /// The names under which it was held when that was last looked up.
+    names: Vec<String>,
     open: Option<OpenSession>,
 }
 
@@ -64,29 +72,61 @@ struct OpenSession {
 
 impl SourceSession {
     /// A session that will be opened on first use.
-    pub fn new(login: SourceLogin, snapshot: String) -> Self {
-        SourceSession { login, snapshot, open: None }
+    pub fn new(login: SourceLogin, xids: String) -> Self {
+        SourceSession { login, xids, names: Vec::new(), open: None }
+    }
+
+    /// A session that is open already, in a transaction under the run's snapshot.
+    pub fn over(login: SourceLogin, xids: String, actor: Actor<Connection>) -> Result<Self> {
+        let shutdown = actor.call(|connection| Ok(connection.shutdown_handle()))?;
+        let open = Some(OpenSession { actor, shutdown });
+        Ok(SourceSession { login, xids, names: Vec::new(), open })
+    }
+
+    /// Whether the session is open, in a transaction that has not failed.
+    pub fn is_open(&self) -> Result<bool> {
+        match &self.open {
+            Some(open) => open.actor.call(|connection| {
+                let status = connection.transaction_status();
+                Ok(!connection.is_closed() && status == TransactionStatus::InTransaction)
+            }),
+            None => Ok(false),
+        }
+    }
+
+    /// Whether the source still answers on the open session.
+    pub fn is_alive(&mut self) -> Result<bool> {
+        let Some(open) = self.open.as_ref().filter(|_| self.is_open().unwrap_or(false)) else {
+            return Ok(false);
+        };
+        let answer = open.actor.begin(|connection| connection.query("select 1").map(drop))?;
+        let is_alive = matches!(answer.wait_within(ANSWER_TIMEOUT)?, Some(Ok(())));
+        if !is_alive {
+            self.abort();
+        }
+        Ok(is_alive)
+    }
+
+    /// Opens another session under the snapshot that is held under one of `names`; returns the name
+    /// under which this session holds it.
+    pub fn reopen(&mut self, names: Vec<String>) -> Result<String> {
+        self.open = None;
+        self.names = names;
+        let actor = self.login.open()?;
+        let (names, xids) = (self.names.clone(), self.xids.clone());
+        let (name, shutdown) = actor.call(move |connection| {
+            let name = snapshot::import_any(connection, &names, &xids)?;
+            Ok((name, connection.shutdown_handle()))
+        })?;
+        self.open = Some(OpenSession { actor, shutdown });
+        Ok(name)
     }
 
     /// The open session, in a transaction under the run's snapshot; a session whose transaction has
     /// failed is replaced.
     pub fn get(&mut self) -> Result<&Actor<Connection>> {
-        let usable = match &self.open {
-            Some(open) => open.actor.call(|connection| {
-                let status = connection.transaction_status();
-                Ok(!connection.is_closed() && status == TransactionStatus::InTransaction)
-            })?,
-            None => false,
-        };
-        if !usable {
-            self.open = None;
-            let actor = self.login.open()?;
-            let snapshot = self.snapshot.clone();
-            let shutdown = actor.call(move |connection| {
-                snapshot::import(connection, &snapshot)?;
-                Ok(connection.shutdown_handle())
-            })?;
-            self.open = Some(OpenSession { actor, shutdown });
+        if !self.is_open()? {
+            self.reopen(self.names.clone())?;
         }
         let open = self.open.as_ref();
         open.map(|open| &open.actor)
@@ -101,24 +141,34 @@ impl SourceSession {
     }
 
     /// Locks a table before it is read, without waiting: whoever waits for a stronger lock waits for
-    /// the run's own locks, so waiting behind them would never end.
-    pub fn lock(&mut self, table: &QualifiedName) -> Result<()> {
+    /// the run's own locks, so waiting behind them would never end. `file_node` is the number that the
+    /// table's file had when the snapshot was taken, if that is known.
+    pub fn lock(&mut self, table: &QualifiedName, file_node: Option<u32>) -> Result<()> {
         let name = table.clone();
-        match self.get()?.call(move |connection| snapshot::lock_nowait(connection, &name))? {
-            LockOutcome::Locked => Ok(()),
-            LockOutcome::Busy => Err(Error::Remote(Box::new(RemoteError {
+        let refuse = |sqlstate: &str, message: &str, detail: &str, hint: &str| {
+            Err(Error::Remote(Box::new(RemoteError {
                 context: format!("table \"{table}\""),
-                sqlstate: "55P03".to_owned(),
-                message: "another session wants to lock the table exclusively".to_owned(),
-                detail: Some(
-                    "It waits for this run, so the run cannot wait for it in turn.".to_owned(),
-                ),
-                hint: Some(
-                    "Cancel that session's ALTER, DROP, TRUNCATE, VACUUM FULL or LOCK on the source \
-                     and start again."
-                        .to_owned(),
-                ),
-            }))),
+                sqlstate: sqlstate.to_owned(),
+                message: message.to_owned(),
+                detail: Some(detail.to_owned()),
+                hint: Some(hint.to_owned()),
+            })))
+        };
+        match self.get()?.call(move |connection| snapshot::lock_nowait(connection, &name))? {
+            (LockOutcome::Locked, found) if file_node.is_none() || found == file_node => Ok(()),
+            (LockOutcome::Locked, _) => refuse(
+                "55000",
+                "the table was truncated or rewritten after the snapshot was taken",
+                "Its rows of that time are gone.",
+                "Resume the run with pgmig.resume: it takes another snapshot.",
+            ),
+            (LockOutcome::Busy, _) => refuse(
+                "55P03",
+                "another session wants to lock the table exclusively",
+                "It waits for this run, so the run cannot wait for it in turn.",
+                "Cancel that session's ALTER, DROP, TRUNCATE, VACUUM FULL or LOCK on the source \
+                 and resume the run.",
+            ),
         }
     }
 

@@ -73,7 +73,7 @@ struct Contents {
 
 fn compare_table(context: &mut TaskContext, table: &CheckTable) -> Result<CheckedTable> {
     for part in &table.source {
-        context.source.lock(&part.relation)?;
+        context.lock_source(&part.relation)?;
     }
     let incomparable = table.format.incomparable();
     let is_hashed = context.options.validation == Validation::Checksum

@@ -43,13 +43,20 @@ const INTEGRITY_VIOLATION: &str = "23";
 
 /// Does a copy task. With `on_error: continue` a table of a group that cannot be copied leaves the
 /// others alone.
-pub fn copy(context: &mut TaskContext, task: i32, loads: &[Load]) -> Result<()> {
+///
+/// Of a task that was done before in part, only the other tables are copied; returns what could not be.
+pub fn copy(context: &mut TaskContext, task: i32, loads: &[Load]) -> Result<Option<Error>> {
     let state = context.state;
     let run = context.request.run;
+    // In a transaction of its own: nobody is to wait for a lock on pgmig's tables while rows are copied.
+    let there = transaction::run(|| state.read_copied_tables(run, task))?;
     transaction::run(|| {
         let mut copied: Vec<CopiedTable> = Vec::new();
-        for load in loads {
-            if context.options.on_error == OnError::Stop || loads.len() == 1 {
+        let mut failed = None;
+        for load in loads.iter().filter(|load| !there.contains(&load.table_id)) {
+            // What is not truncated first cannot be done again in part.
+            let is_alone = loads.len() == 1 || !load.truncate;
+            if context.options.on_error == OnError::Stop || is_alone {
                 add_copied(&mut copied, copy_load(context, load)?);
                 continue;
             }
@@ -58,11 +65,16 @@ pub fn copy(context: &mut TaskContext, task: i32, loads: &[Load]) -> Result<()> 
                 Err(error @ Error::Target(_)) => {
                     let object = format!("table {}", load.target);
                     state.insert_event(run, &Event::failure(&object, &error))?;
+                    failed.get_or_insert(error);
                 }
                 Err(error) => return Err(error),
             }
         }
-        state.mark_done(run, task, &copied)
+        match failed {
+            None => state.mark_done(run, task, &copied)?,
+            Some(_) => state.mark_some_copied(run, task, &copied)?,
+        }
+        Ok(failed)
     })
 }
 
@@ -98,7 +110,7 @@ fn copy_rows(context: &mut TaskContext, load: &Load) -> Result<CopiedTable> {
         spi::execute(&format!("truncate only {}", load.target.quoted()));
         transaction::increment_command_counter();
     }
-    context.source.lock(&load.source)?;
+    context.lock_source(&load.source)?;
     let digest = (context.options.validation == Validation::Checksum)
         .then(|| new_digest(&load.format, &load.columns));
     let actor = context.source.get()?;

@@ -5,6 +5,7 @@
 
 pub mod catch;
 pub mod copy_in;
+pub mod created;
 pub mod foreign;
 pub mod foreign_key;
 mod heap_load;

@@ -115,6 +115,40 @@ pub fn flush_statistics() {
     unsafe { pg_sys::pgstat_report_stat(true) };
 }
 
+/// `search_path` is empty, in this transaction, until this is dropped.
+pub struct SearchPathEmpty {
+    guc_level: i32,
+}
+
+impl SearchPathEmpty {
+    /// Empties it.
+    pub fn begin() -> Self {
+        // SAFETY: opens a level that Drop closes.
+        let guc_level = unsafe { pg_sys::NewGUCNestLevel() };
+        // SAFETY: constant strings; GUC_ACTION_SAVE ties the value to the level opened above.
+        unsafe {
+            pg_sys::set_config_option(
+                c"search_path".as_ptr(),
+                c"".as_ptr(),
+                pg_sys::GucContext::PGC_USERSET,
+                pg_sys::GucSource::PGC_S_SESSION,
+                pg_sys::GucAction::GUC_ACTION_SAVE,
+                true,
+                0,
+                false,
+            )
+        };
+        SearchPathEmpty { guc_level }
+    }
+}
+
+impl Drop for SearchPathEmpty {
+    fn drop(&mut self) {
+        // SAFETY: closes the level opened in `begin`; closing one twice is harmless.
+        unsafe { pg_sys::AtEOXact_GUC(true, self.guc_level) };
+    }
+}
+
 /// Sets `application_name` of this process.
 pub fn set_application_name(name: &str) {
     set_config("application_name", name);

@@ -4,7 +4,7 @@
 //! thread starts with every signal blocked and inherits that to the threads it starts itself.
 
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pgmig_core::{Error, Result};
 
@@ -97,6 +97,23 @@ impl<T> Pending<T> {
                 }
             }
         }
+    }
+}
+
+impl<T> Pending<T> {
+    /// Waits for the answer for a while, with interrupts enabled; None if there is none by then.
+    pub fn wait_within(self, limit: Duration) -> Result<Option<T>> {
+        let begun = Instant::now();
+        while begun.elapsed() < limit {
+            match self.answer.recv_timeout(POLL) {
+                Ok(answer) => return Ok(Some(answer)),
+                Err(mpsc::RecvTimeoutError::Timeout) => latch::wait(Duration::ZERO),
+                Err(mpsc::RecvTimeoutError::Disconnected) => {
+                    return Err(Error::Lost("its thread has ended".to_owned()));
+                }
+            }
+        }
+        Ok(None)
     }
 }
 

@@ -54,6 +54,22 @@ pub fn run_nested<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     done
 }
 
+/// Ids of this transaction, if it has written anything, and of its subtransactions that succeeded.
+pub fn ids() -> Vec<u32> {
+    // SAFETY: inside a transaction.
+    let top = unsafe { pg_sys::GetTopTransactionIdIfAny() };
+    let mut children = std::ptr::null_mut();
+    // SAFETY: sets the pointer to an array of the server's own with as many entries as it returns.
+    let count = unsafe { pg_sys::xactGetCommittedChildren(&mut children) };
+    let mut ids = vec![top.into_inner()];
+    for i in 0..usize::try_from(count).unwrap_or(0) {
+        // SAFETY: below the number of entries.
+        ids.push(unsafe { *children.add(i) }.into_inner());
+    }
+    ids.retain(|id| *id != 0);
+    ids
+}
+
 /// Makes the commands so far visible to the next one of the same transaction.
 pub fn increment_command_counter() {
     // SAFETY: inside a transaction.

@@ -14,21 +14,25 @@
 //!
 //! Locking: none that lasts. Every record is a short transaction of its own.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
+use pgmig_core::error::Remedy;
 use pgmig_core::options::Options;
 use pgmig_core::source::session::SessionSettings;
 use pgmig_core::{Error, Result};
 use pgrx::pg_sys;
 
+use super::backoff::Backoff;
 use super::launch::{self, Request, SentError};
 use super::pool::{Pool, WorkerRequest};
 use super::state::{Event, FinalState, NewRun, RunId, RunKind, Severity, State};
 use super::survey::{self, Survey};
-use super::{dispatch, settings};
+use super::worker::TaskContext;
+use super::{dispatch, resume, settings};
 use crate::pg::mailbox::Mailbox;
-use crate::pg::{catch, latch, process, transaction, worker};
-use crate::source_session::SourceLogin;
+use crate::pg::{catch, created, latch, process, transaction, worker};
+use crate::source_session::{SourceLogin, SourceSession};
 
 /// Time that workers get to end before the run's end is recorded all the same.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -81,6 +85,7 @@ fn accept(mailbox: &Mailbox) -> Result<Run> {
     let request = serde_json::from_slice::<Request>(&mailbox.take_text())
         .map_err(|error| Error::Internal(format!("the request cannot be read: {error}")))?;
     worker::connect(mailbox)?;
+    created::watch();
     let options = settings::parse_options(&request.options)?;
     // Settings such as the access mode hold from the next transaction on.
     transaction::run(|| settings::apply(&options))?;
@@ -93,14 +98,20 @@ fn accept(mailbox: &Mailbox) -> Result<Run> {
             role: mailbox.role(),
             source: &dsn.redacted(),
             options: &request.options,
+            server: request.server.as_deref(),
         };
-        let id = state.insert_run(&new, options.keep_history.as_secs_f64())?;
+        let id = match request.resumed {
+            None => state.insert_run(&new, options.keep_history.as_secs_f64())?,
+            Some(run) if state.take_over(run, &new)? => run,
+            Some(run) => return Err(launch::not_resumable(run)),
+        };
         process::set_application_name(&format!("pgmig run {id}"));
         let login = SourceLogin {
             dsn,
             settings: SessionSettings {
                 application_name: session_name(id),
                 copy_encoding: settings::database_encoding()?,
+                lock_timeout: options.lock_timeout,
             },
             is_superuser: request.is_superuser,
         };
@@ -159,25 +170,40 @@ impl Run {
     }
 
     fn perform(&self) -> Result<Ended> {
-        let survey = survey::survey(self)?;
+        let mut backoff = Backoff::new(&self.options);
+        let begun = catch::catch(|| match self.request.resumed {
+            None => survey::survey(self),
+            Some(_) => resume::survey(self),
+        });
+        let mut survey = match begun {
+            // A source that was there a moment ago may come back; others are told of at once.
+            Err(error) if error.remedy() == Remedy::Reconnect => {
+                self.return_to_source(&mut backoff, error)?
+            }
+            begun => begun?,
+        };
         if self.request.kind == RunKind::Plan {
             return Ok((FinalState::Done, None));
         }
-        transaction::run(|| self.state.set_phase(self.id, "copy", true))?;
-        let mut pool = self.start_workers(&survey)?;
-        let outcome = catch::catch(|| dispatch::dispatch(self, &mut pool, survey));
-        stop_workers(&mut pool);
-        // Also after a failure: the next run must know these rows for pgmig's own.
-        let recorded = self.record_loaded();
+        let (outcome, recorded) = loop {
+            let outcome = self.carry_out(&mut survey);
+            // Also after a failure: the next run must know these rows for pgmig's own.
+            let recorded = self.record_loaded();
+            match outcome {
+                Err(error) if error.remedy() == Remedy::Snapshot => {
+                    if survey.has_progressed {
+                        backoff = Backoff::new(&self.options);
+                    }
+                    survey = self.return_to_source(&mut backoff, error)?;
+                }
+                outcome => break (outcome, recorded),
+            }
+        };
         if let Some(error) = outcome? {
             return Ok((FinalState::Failed, Some(error)));
         }
         recorded?;
         transaction::run(|| {
-            let failures = self.state.count_failures(self.id)?;
-            if failures > 0 {
-                return Ok((FinalState::Failed, Some(self.name_failures(failures))));
-            }
             self.state.clear_dropped(self.id)?;
             let mismatches = self.state.count_mismatches(self.id)?;
             let state = if mismatches == 0 { FinalState::Done } else { FinalState::Mismatch };
@@ -185,17 +211,40 @@ impl Run {
         })
     }
 
-    /// The error of a run that went on although objects could not be made.
-    fn name_failures(&self, failures: i64) -> Error {
-        Error::Preflight {
-            message: format!("{failures} objects could not be made or filled"),
-            detail: None,
-            hint: Some(format!(
-                "select * from pgmig.events where run_id = {} and severity = 'error' lists them.",
-                self.id
-            )),
-            sqlstate: "P0001",
+    /// Has workers do what is left of the plan; the error of tasks that failed, if any did.
+    fn carry_out(&self, survey: &mut Survey) -> Result<Option<Error>> {
+        transaction::run(|| self.state.set_phase(self.id, "copy", true))?;
+        let request = self.worker_request(&survey.xids);
+        let mut own = TaskContext {
+            source: match survey.session.take() {
+                Some(session) => {
+                    SourceSession::over(self.login.clone(), survey.xids.clone(), session)?
+                }
+                None => SourceSession::new(self.login.clone(), survey.xids.clone()),
+            },
+            request: request.clone(),
+            options: self.options.clone(),
+            state: self.state,
+            file_nodes: HashMap::new(),
+        };
+        let mut pool = self.start_workers(survey.tasks.len(), &request)?;
+        let outcome = catch::catch(|| dispatch::dispatch(self, &mut pool, survey, &mut own));
+        stop_workers(&mut pool);
+        outcome
+    }
+
+    /// Tries until the source can be read again, under the snapshot at hand or another one.
+    fn return_to_source(&self, backoff: &mut Backoff, mut error: Error) -> Result<Survey> {
+        while backoff.fail() {
+            while !backoff.remaining().is_zero() {
+                latch::wait(backoff.remaining());
+            }
+            error = match catch::catch(|| resume::survey(self)) {
+                Err(error) if error.remedy().is_about_source() => error,
+                other => return other,
+            };
         }
+        Err(error)
     }
 
     fn record_loaded(&self) -> Result<()> {
@@ -206,19 +255,22 @@ impl Run {
         transaction::run(|| self.state.record_loaded(self.id))
     }
 
-    fn start_workers(&self, survey: &Survey) -> Result<Pool> {
-        let (wanted, fitting) = self.count_workers(survey.tasks.len())?;
-        let request = WorkerRequest {
+    fn worker_request(&self, xids: &str) -> WorkerRequest {
+        WorkerRequest {
             run: self.id,
             kind: self.request.kind,
             worker: 0,
             source: self.request.source.clone(),
             is_superuser: self.request.is_superuser,
             options: self.request.options.clone(),
-            snapshot: survey.snapshot.clone(),
+            xids: xids.to_owned(),
             application_name: self.login.settings.application_name.clone(),
-        };
-        let pool = Pool::start(fitting, process::current_user(), &request)?;
+        }
+    }
+
+    fn start_workers(&self, tasks: usize, request: &WorkerRequest) -> Result<Pool> {
+        let (wanted, fitting) = self.count_workers(tasks)?;
+        let pool = Pool::start(fitting, process::current_user(), request)?;
         let count = pool.len();
         transaction::run(|| {
             if count < wanted {
@@ -264,7 +316,7 @@ impl Run {
 }
 
 /// Whether an error of this process means that it was asked to stop; workers' errors do not get here.
-fn is_cancel(error: &Error) -> bool {
+pub(super) fn is_cancel(error: &Error) -> bool {
     matches!(error, Error::Cancelled(_) | Error::Target(_)) && error.sqlstate() == "57014"
 }
 

@@ -1,18 +1,21 @@
 //! Handing out tasks: every worker that is free gets the most urgent task that conflicts with none.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
+use pgmig_core::error::Remedy;
 use pgmig_core::options::OnError;
 use pgmig_core::plan::graph::{Graph, Outcome};
 use pgmig_core::plan::task::{Task, TaskKind};
 use pgmig_core::{Error, Result};
 
+use super::backoff::Backoff;
 use super::coordinator::Run;
 use super::pool::{Change, Pool};
-use super::state::Event;
+use super::state::{Event, Severity};
 use super::survey::Survey;
-use crate::pg::{latch, transaction};
+use super::worker::TaskContext;
+use crate::pg::{catch, latch, process, transaction};
 
 /// Longest sleep: what a worker reports sets the latch, and so does its end.
 const POLL: Duration = Duration::from_millis(250);
@@ -22,20 +25,32 @@ const POLL: Duration = Duration::from_millis(250);
 const PHASES: [&str; 7] =
     ["copy", "indexes", "foreign keys", "materialized views", "validation", "analyze", "schema"];
 
-/// Runs every task of the plan, up to the first failure unless the run is to go on; returns the error
-/// to fail the run with when tasks failed.
-pub(super) fn dispatch(run: &Run, pool: &mut Pool, mut survey: Survey) -> Result<Option<Error>> {
-    let tasks = std::mem::take(&mut survey.tasks);
-    let source_tasks = tasks.iter().filter(|task| needs_source(task)).count();
+/// Runs every task that is left, up to the first failure unless the run is to go on; returns the error
+/// to fail the run with when tasks failed. `own` is the session that holds snapshot and locks.
+///
+/// # Errors
+/// `Error::SnapshotGone` when no session holds the run's snapshot any more; everything else ends the run.
+pub(super) fn dispatch(
+    run: &Run,
+    pool: &mut Pool,
+    survey: &mut Survey,
+    own: &mut TaskContext,
+) -> Result<Option<Error>> {
+    let tasks = &survey.tasks;
+    let is_due = |task: &&Task| needs_source(task) && !survey.done.contains(&task.id);
     let mut dispatcher = Dispatcher {
         run,
-        graph: Graph::new(&tasks, &[], run.options.max_partitions)?,
+        graph: Graph::new(tasks, &survey.done, run.options.max_partitions)?,
+        source_tasks: tasks.iter().filter(is_due).count(),
         tasks,
-        source_tasks,
-        survey: Some(survey),
+        own,
+        has_progressed: &mut survey.has_progressed,
         failed: Vec::new(),
         running: BTreeSet::new(),
         phase: "",
+        attempts: HashMap::new(),
+        rests: HashMap::new(),
+        reserved: Vec::new(),
     };
     dispatcher.work(pool)?;
     Ok(dispatcher.failure())
@@ -43,22 +58,30 @@ pub(super) fn dispatch(run: &Run, pool: &mut Pool, mut survey: Survey) -> Result
 
 struct Dispatcher<'a> {
     run: &'a Run,
-    tasks: Vec<Task>,
+    tasks: &'a [Task],
     graph: Graph,
     /// Tasks to come that read from the source.
     source_tasks: usize,
-    /// Holds the snapshot for as long as it is needed.
-    survey: Option<Survey>,
+    /// The session that holds the snapshot for as long as it is needed.
+    own: &'a mut TaskContext,
+    /// Whether any task was done since the source was lost last.
+    has_progressed: &'a mut bool,
     failed: Vec<(i32, Error)>,
     running: BTreeSet<i32>,
     phase: &'static str,
+    /// Tasks that have failed for want of the source and were put back.
+    attempts: HashMap<i32, Backoff>,
+    /// Workers that have failed to open a session.
+    rests: HashMap<i32, Backoff>,
+    /// Tasks that only this process can do, since it holds the locks.
+    reserved: Vec<i32>,
 }
 
 impl Dispatcher<'_> {
     fn work(&mut self, pool: &mut Pool) -> Result<()> {
         while !self.graph.is_finished() && !self.must_stop() {
             for (worker, change) in pool.changes() {
-                self.take(worker, change)?;
+                self.take(worker, change, pool)?;
             }
             if self.must_stop() {
                 break;
@@ -68,15 +91,19 @@ impl Dispatcher<'_> {
             }
             self.hand_out(pool)?;
             self.note_phase()?;
+            self.do_reserved()?;
             if self.graph.is_finished() {
                 break;
             }
             if self.source_tasks == 0 {
                 pool.release_source();
-                self.survey = None;
+                self.own.source.close();
             }
-            if pool.busy_count() == 0 && pool.idle().is_some() {
-                return Err(Error::Internal("tasks are left that wait for each other".to_owned()));
+            let is_stuck = pool.busy_count() == 0
+                && self.graph.running_count() == 0
+                && pool.idle(|worker| !self.is_resting(worker)).is_some();
+            if let Some(reason) = self.graph.stalled().filter(|_| is_stuck) {
+                return Err(Error::Internal(reason));
             }
             latch::wait(POLL);
         }
@@ -85,15 +112,39 @@ impl Dispatcher<'_> {
 
     /// Gives tasks to idle workers for as long as there are both.
     fn hand_out(&mut self, pool: &mut Pool) -> Result<()> {
-        while let Some(worker) = pool.idle() {
+        while let Some(worker) = pool.idle(|worker| !self.is_resting(worker)) {
             let Some(id) = self.graph.next() else {
                 return Ok(());
             };
             let pid = pool.pid(worker);
-            let (run, state) = (self.run.id, self.run.state);
-            transaction::run(|| state.begin_task(run, id, worker, pid))?;
-            self.running.insert(id);
+            self.begin(id, worker, pid)?;
             pool.assign(worker, id);
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, id: i32, worker: i32, pid: i32) -> Result<()> {
+        let (run, state) = (self.run.id, self.run.state);
+        transaction::run(|| state.begin_task(run, id, worker, pid))?;
+        self.running.insert(id);
+        Ok(())
+    }
+
+    fn is_resting(&self, worker: i32) -> bool {
+        self.rests.get(&worker).is_some_and(|rest| !rest.remaining().is_zero())
+    }
+
+    /// Does what no worker can: others queue for a lock on the table, and this session has it.
+    fn do_reserved(&mut self) -> Result<()> {
+        for id in std::mem::take(&mut self.reserved) {
+            self.begin(id, 0, process::my_pid())?;
+            match catch::catch(|| self.own.do_task(id)) {
+                Ok(None) => self.finish(id, None)?,
+                Ok(Some(error)) => self.finish_partly(id, error)?,
+                Err(error) if error.remedy() == Remedy::Reconnect => self.retry(id, 0, error)?,
+                Err(error) if super::coordinator::is_cancel(&error) => return Err(error),
+                Err(error) => self.finish(id, Some(error))?,
+            }
         }
         Ok(())
     }
@@ -111,11 +162,17 @@ impl Dispatcher<'_> {
     }
 
     /// Takes a worker's report.
-    fn take(&mut self, worker: i32, change: Change) -> Result<()> {
+    fn take(&mut self, worker: i32, change: Change, pool: &mut Pool) -> Result<()> {
         match change {
             Change::Ready => Ok(()),
-            Change::Done(task) => self.finish(task, None),
-            Change::Failed(task, error) => self.finish(task, Some(error)),
+            Change::Done(task) => {
+                self.rests.remove(&worker);
+                self.finish(task, None)
+            }
+            Change::PartlyDone(task, error) => self.finish_partly(task, error),
+            Change::Failed(task, error, remedy) => {
+                self.take_failure(worker, task, error, remedy, pool)
+            }
             Change::Gone(task, error) => {
                 let (run, state) = (self.run.id, self.run.state);
                 let event = Event::failure(&format!("worker {worker}"), &error);
@@ -134,12 +191,110 @@ impl Dispatcher<'_> {
         }
     }
 
+    /// Does what may help after a failure, or records it.
+    fn take_failure(
+        &mut self,
+        worker: i32,
+        task: i32,
+        error: Error,
+        remedy: Remedy,
+        pool: &mut Pool,
+    ) -> Result<()> {
+        match remedy {
+            Remedy::None => self.finish(task, Some(error)),
+            Remedy::Repeat => self.retry(task, worker, error),
+            Remedy::Reconnect | Remedy::Snapshot => {
+                self.hold_snapshot()?;
+                self.retry(task, worker, error)
+            }
+            Remedy::LockHolder if self.own.source.is_open()? => {
+                self.reserved.push(task);
+                Ok(())
+            }
+            Remedy::LockHolder => self.finish(task, Some(error)),
+            Remedy::Connect => self.rest(worker, task, error, pool),
+        }
+    }
+
+    /// Makes sure that this process still holds the snapshot.
+    ///
+    /// # Errors
+    /// `Error::SnapshotGone` if it does not and nobody else does.
+    fn hold_snapshot(&mut self) -> Result<()> {
+        if self.own.source.is_alive()? {
+            return Ok(());
+        }
+        match catch::catch(|| self.own.open_source()) {
+            // It may be back when the next attempt fails.
+            Err(error) if matches!(error.remedy(), Remedy::Connect | Remedy::Reconnect) => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Puts a task back, to be done again, unless that has been tried often enough; the worker rests.
+    fn retry(&mut self, task: i32, worker: i32, error: Error) -> Result<()> {
+        let new = || Backoff::new(&self.run.options);
+        let attempt = self.attempts.entry(task).or_insert_with(new);
+        if !attempt.fail() {
+            return self.finish(task, Some(error));
+        }
+        let message = format!(
+            "attempt {} failed and is followed by another one: {error}",
+            attempt.failures()
+        );
+        self.rests.insert(worker, attempt.clone());
+        self.put_back(task, &error, message)
+    }
+
+    /// Lets a worker rest that could not open a session; others may do its task meanwhile. One that
+    /// never succeeds is let go, if the run can go on without it.
+    fn rest(&mut self, worker: i32, task: i32, error: Error, pool: &mut Pool) -> Result<()> {
+        let new = || Backoff::new(&self.run.options);
+        let rest = self.rests.entry(worker).or_insert_with(new);
+        if rest.fail() {
+            let message = format!("worker {worker} could not reach the source and rests: {error}");
+            return self.put_back(task, &error, message);
+        }
+        if pool.busy_count() == 0 {
+            return self.finish(task, Some(error));
+        }
+        let message = format!("worker {worker} was let go, it could not reach the source: {error}");
+        self.put_back(task, &error, message)?;
+        pool.dismiss(worker);
+        Ok(())
+    }
+
+    fn put_back(&mut self, task: i32, error: &Error, message: String) -> Result<()> {
+        let (run, state) = (self.run.id, self.run.state);
+        self.running.remove(&task);
+        self.graph.put_back(task)?;
+        let object = self.task(task).map(|task| task.object.clone());
+        let event = Event {
+            sqlstate: Some(error.sqlstate().to_owned()),
+            ..Event::new(Severity::Warning, object, message)
+        };
+        transaction::run(|| {
+            state.end_tasks(run, &[task], "pending", Some(error))?;
+            state.insert_event(run, &event)
+        })
+    }
+
+    /// Records the end of a task that was done but for some statements: what depends on it goes on.
+    fn finish_partly(&mut self, id: i32, error: Error) -> Result<()> {
+        self.finish(id, None)?;
+        let (run, state) = (self.run.id, self.run.state);
+        transaction::run(|| state.end_tasks(run, &[id], "failed", Some(&error)))?;
+        self.failed.push((id, error));
+        Ok(())
+    }
+
     /// Records the end of a task; a failure ends the run, or takes along what depends on the task.
     fn finish(&mut self, id: i32, error: Option<Error>) -> Result<()> {
         let (run, state) = (self.run.id, self.run.state);
         self.running.remove(&id);
         self.source_tasks -= usize::from(self.task(id).is_some_and(needs_source));
         let Some(error) = error else {
+            *self.has_progressed = true;
             self.graph.finish(id, Outcome::Done)?;
             return transaction::run(|| state.end_tasks(run, &[id], "done", None));
         };
@@ -196,7 +351,8 @@ impl Dispatcher<'_> {
             message: format!("{} tasks failed; the first: {first}", self.failed.len()),
             detail: first.detail().map(str::to_owned),
             hint: Some(format!(
-                "select * from pgmig.events where run_id = {} lists all of them.",
+                "select * from pgmig.events where run_id = {} lists all of them; resume tries them \
+                 again.",
                 self.run.id
             )),
             sqlstate: "P0001",

@@ -9,7 +9,7 @@
 
 use std::time::{Duration, Instant};
 
-use pgmig_core::error::TargetError;
+use pgmig_core::error::{Remedy, TargetError};
 use pgmig_core::{Error, Result, secret};
 use pgrx::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -38,8 +38,12 @@ pub(super) const REFUSED: u32 = 2;
 pub struct Request {
     pub kind: RunKind,
     pub source: SourceSpec,
+    /// The foreign server that the source was given as.
+    pub server: Option<String>,
     /// Options in canonical JSON.
     pub options: String,
+    /// The run to take up again, instead of a new one.
+    pub resumed: Option<RunId>,
     /// Whether the caller is a superuser: only they may use the server's own way to log in.
     pub is_superuser: bool,
 }
@@ -51,6 +55,7 @@ pub(super) struct SentError {
     message: String,
     detail: Option<String>,
     hint: Option<String>,
+    remedy: Remedy,
 }
 
 impl SentError {
@@ -60,6 +65,7 @@ impl SentError {
             message: error.to_string(),
             detail: error.detail().map(str::to_owned),
             hint: error.hint().map(str::to_owned),
+            remedy: error.remedy(),
         }
     }
 
@@ -68,17 +74,20 @@ impl SentError {
         serde_json::to_vec(self).unwrap_or_default()
     }
 
-    /// The error that `encode` made bytes of.
-    pub(super) fn decode(bytes: &[u8]) -> Error {
+    /// The error that `encode` made bytes of, and what may help.
+    pub(super) fn decode(bytes: &[u8]) -> (Error, Remedy) {
         match serde_json::from_slice::<SentError>(bytes) {
-            Ok(sent) => Error::Target(Box::new(TargetError {
-                sqlstate: sent.sqlstate,
-                message: sent.message,
-                detail: sent.detail,
-                hint: sent.hint,
-                ..TargetError::default()
-            })),
-            Err(_) => Error::Internal("an error message did not fit".to_owned()),
+            Ok(sent) => {
+                let error = TargetError {
+                    sqlstate: sent.sqlstate,
+                    message: sent.message,
+                    detail: sent.detail,
+                    hint: sent.hint,
+                    ..TargetError::default()
+                };
+                (Error::Target(Box::new(error)), sent.remedy)
+            }
+            Err(_) => (Error::Internal("an error message did not fit".to_owned()), Remedy::None),
         }
     }
 }
@@ -118,7 +127,7 @@ pub fn start(request: &Request) -> Result<Started> {
         let status = worker.status();
         match mailbox.state() {
             ACCEPTED => return Ok(Started { run: mailbox.number(), mailbox }),
-            REFUSED => return Err(SentError::decode(&mailbox.take_text())),
+            REFUSED => return Err(SentError::decode(&mailbox.take_text()).0),
             _ if status == WorkerStatus::Stopped => return Err(coordinator_died()),
             _ => latch::wait(POLL),
         }
@@ -227,12 +236,9 @@ pub fn wait(run: RunId, timeout: Option<Duration>, progress: Duration) -> Result
     Ok(status)
 }
 
-/// Where the run stands. One that ends between the look at its row and the look at its process seems
-/// interrupted for a moment: only a second look, begun when the process was gone, can tell.
-fn find(state: &State, run: RunId) -> Result<RunStatus> {
-    let look = || state.read_status(run)?.ok_or_else(|| no_such_run(run));
-    let status = look()?;
-    if status.state == "interrupted" { look() } else { Ok(status) }
+/// Where the run stands.
+pub fn find(state: &State, run: RunId) -> Result<RunStatus> {
+    state.read_status(run)?.ok_or_else(|| no_such_run(run))
 }
 
 /// There is no such run, or it belongs to somebody else.
@@ -291,13 +297,26 @@ pub fn cancel(run: RunId) -> Result<bool> {
     Ok(true)
 }
 
+/// What can be done about a run that copied and did not end well.
+fn next_step(run: RunId) -> String {
+    format!("pgmig.resume({run}) finishes the run, pgmig.cleanup({run}) removes what it made.")
+}
+
+/// Somebody serves the run, or it has ended well.
+pub fn not_resumable(run: RunId) -> Error {
+    Error::Preflight {
+        message: format!("run {run} cannot be resumed"),
+        detail: Some("It is under way, or it has ended well.".to_owned()),
+        hint: Some("The view pgmig.runs shows its state.".to_owned()),
+        sqlstate: "55006",
+    }
+}
+
 /// The error with which a run that did not succeed is reported to its caller.
 pub fn failure(run: RunId, status: RunStatus) -> Option<Error> {
     let hint = match status.state.as_str() {
         "done" | "mismatch" => return None,
-        "interrupted" => {
-            Some("The processes of the run are gone; the server's log says why.".to_owned())
-        }
+        "interrupted" => Some("The server's log says why its processes are gone.".to_owned()),
         _ => status.hint,
     };
     let cause = status.message.unwrap_or_else(|| "no process serves it any more".to_owned());
@@ -306,8 +325,16 @@ pub fn failure(run: RunId, status: RunStatus) -> Option<Error> {
         sqlstate: status.sqlstate.unwrap_or_else(|| "57P01".to_owned()),
         message: cause,
         detail: status.detail,
-        hint: hint.or_else(|| {
-            Some(format!("select * from pgmig.events where run_id = {run} says more."))
+        hint: Some(match (hint, status.kind) {
+            (Some(hint), RunKind::Migrate) => format!("{hint} {}", next_step(run)),
+            (None, RunKind::Migrate) => {
+                format!(
+                    "select * from pgmig.events where run_id = {run} says more. {}",
+                    next_step(run)
+                )
+            }
+            (Some(hint), _) => hint,
+            (None, _) => format!("select * from pgmig.events where run_id = {run} says more."),
         }),
         statement: None,
     })))

@@ -10,10 +10,13 @@
 //!
 //! `state` has the only SQL on pgmig's own tables.
 
+mod backoff;
+pub mod cleanup;
 pub mod coordinator;
 mod dispatch;
 pub mod launch;
 mod pool;
+mod resume;
 pub mod settings;
 pub mod source_spec;
 pub mod state;

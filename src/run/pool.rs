@@ -3,13 +3,14 @@
 //! Each worker has a mailbox. Its state, STARTING (0) at first, says whose turn it is:
 //!
 //! ```text
-//!   STARTING ──worker──> IDLE ──coordinator──> ASSIGNED ──worker──> DONE | FAILED ──coordinator──> IDLE
+//!   STARTING ──worker──> IDLE ──coordinator──> ASSIGNED ──worker──> DONE | PARTLY_DONE | FAILED
+//!   DONE | PARTLY_DONE | FAILED ──coordinator──> IDLE
 //!   STARTING ──worker──> REFUSED (could not start; the text says why)
 //! ```
 //!
 //! A worker that is gone without an answer has died; its transaction is rolled back by then.
 
-use pgmig_core::error::TargetError;
+use pgmig_core::error::{Remedy, TargetError};
 use pgmig_core::{Error, Result, secret};
 use pgrx::pg_sys;
 use serde::{Deserialize, Serialize};
@@ -26,6 +27,7 @@ pub(super) const ASSIGNED: u32 = 2;
 pub(super) const DONE: u32 = 3;
 pub(super) const FAILED: u32 = 4;
 pub(super) const REFUSED: u32 = 5;
+pub(super) const PARTLY_DONE: u32 = 6;
 
 /// A task number that asks the worker to give up its session with the source.
 pub(super) const RELEASE_SOURCE: i64 = 0;
@@ -46,7 +48,8 @@ pub(crate) struct WorkerRequest {
     pub is_superuser: bool,
     /// Options in canonical JSON.
     pub options: String,
-    pub snapshot: String,
+    /// What tells the run's snapshot from others; its names are in pgmig's tables.
+    pub xids: String,
     /// `application_name` of the sessions with the source.
     pub application_name: String,
 }
@@ -57,8 +60,10 @@ pub(super) enum Change {
     Ready,
     /// It has done the task it was given.
     Done(i32),
-    /// The task it was given has failed.
-    Failed(i32, Error),
+    /// It has done what could be done of the task; the error says what could not.
+    PartlyDone(i32, Error),
+    /// The task it was given has failed, and what may help.
+    Failed(i32, Error, Remedy),
     /// It could not start, or has died; with the task it was at.
     Gone(Option<i32>, Error),
 }
@@ -126,9 +131,17 @@ impl Pool {
         changes
     }
 
-    /// The number of a worker without a task.
-    pub fn idle(&self) -> Option<i32> {
-        self.slots.iter().find(|slot| slot.is_ready && slot.task.is_none()).map(|slot| slot.number)
+    /// The number of a worker without a task that `may_work`.
+    pub fn idle(&self, may_work: impl Fn(i32) -> bool) -> Option<i32> {
+        self.slots
+            .iter()
+            .find(|slot| slot.is_ready && slot.task.is_none() && may_work(slot.number))
+            .map(|slot| slot.number)
+    }
+
+    /// Lets a worker without a task go.
+    pub fn dismiss(&mut self, number: i32) {
+        self.slots.retain(|slot| slot.number != number);
     }
 
     /// How many workers have a task.
@@ -202,11 +215,16 @@ impl Slot {
                 self.task.take().map(Change::Done)
             }
             FAILED => {
-                let error = SentError::decode(&self.mailbox.take_text());
+                let (error, remedy) = SentError::decode(&self.mailbox.take_text());
                 self.mailbox.set_state(IDLE);
-                self.task.take().map(|task| Change::Failed(task, error))
+                self.task.take().map(|task| Change::Failed(task, error, remedy))
             }
-            REFUSED => Some(Change::Gone(None, SentError::decode(&self.mailbox.take_text()))),
+            PARTLY_DONE => {
+                let (error, _) = SentError::decode(&self.mailbox.take_text());
+                self.mailbox.set_state(IDLE);
+                self.task.take().map(|task| Change::PartlyDone(task, error))
+            }
+            REFUSED => Some(Change::Gone(None, SentError::decode(&self.mailbox.take_text()).0)),
             _ if status == WorkerStatus::Stopped => Some(self.died()),
             _ => None,
         }

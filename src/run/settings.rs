@@ -30,10 +30,21 @@ const FIXED: [(&str, &str); 19] = [
     ("idle_in_transaction_session_timeout", "0"),
 ];
 
+/// Timeouts that came later, with the versions that brought them.
+const LATER_TIMEOUTS: [(u32, &str); 1] = [(170_000, "transaction_timeout")];
+
 /// Applies pgmig's settings and then the user's; inside a transaction, for the session.
 pub fn apply(options: &Options) -> Result<()> {
     for (name, value) in FIXED {
         process::set_config(name, value);
+    }
+    for (since, name) in LATER_TIMEOUTS {
+        if pgrx::pg_sys::PG_VERSION_NUM >= since {
+            process::set_config(name, "0");
+        }
+    }
+    if !options.lock_timeout.is_zero() {
+        process::set_config("lock_timeout", &format!("{}s", options.lock_timeout.as_secs()));
     }
     // Text is read and written as the database stores it, whatever client_encoding is by default.
     process::set_config("client_encoding", &database_encoding()?);

@@ -34,11 +34,11 @@ impl SourceSpec {
     }
 }
 
-/// Resolves `source` as `dblink_connect` does: a foreign server of that name comes first. Only a
-/// superuser may have files read, here or in the options of a foreign server.
-pub fn resolve(source: &str) -> Result<SourceSpec> {
+/// Resolves `source` as `dblink_connect` does: a foreign server of that name comes first. Returns its
+/// name if it is one. Only a superuser may have files read, here or in the options of a foreign server.
+pub fn resolve(source: &str) -> Result<(SourceSpec, Option<String>)> {
     match foreign::find_server(source) {
-        Some(server) => resolve_server(source, &server),
+        Some(server) => Ok((resolve_server(source, &server)?, Some(source.to_owned()))),
         None if is_plain_name(source) => Err(Error::ConnectionString {
             message: format!("foreign server \"{source}\" does not exist"),
             hint: Some(
@@ -51,7 +51,7 @@ pub fn resolve(source: &str) -> Result<SourceSpec> {
             if !process::is_superuser(process::current_user()) {
                 refuse_file(Dsn::parse(source)?.file_parameter())?;
             }
-            Ok(SourceSpec::Text(Secret::new(source.to_owned())))
+            Ok((SourceSpec::Text(Secret::new(source.to_owned())), None))
         }
     }
 }

@@ -10,37 +10,57 @@ use pgmig_core::{Error, Result};
 use pgrx::pg_sys;
 use zeroize::Zeroizing;
 
-use super::state::Event;
+use super::state::{Event, Severity};
 use super::worker::TaskContext;
 use crate::pg::foreign_key::{self, Verdict};
 use crate::pg::{catch, index_build, spi, transaction, utility};
 
-/// Runs the statements of a task in one transaction.
+/// Runs the statements of a task in one transaction; of a task that was done before in part, those
+/// that failed then. Returns what could not be done.
 ///
 /// With `on_error: stop` the first failure fails the task. With `continue` each statement has a
 /// subtransaction of its own, failures become events, and the rest goes on, but for what describes
 /// an object that could not be made.
-pub fn run(context: &mut TaskContext, task: i32, statements: &[Statement]) -> Result<()> {
+pub fn run(
+    context: &mut TaskContext,
+    task: i32,
+    statements: &[Statement],
+) -> Result<Option<Error>> {
     let (run, state, on_error) = (context.request.run, context.state, context.options.on_error);
     let mut unmade = HashSet::new();
+    // In a transaction of its own: nobody is to wait for a lock on pgmig's tables while these run.
+    let before = transaction::run(|| state.read_failed_statements(run, task))?;
     transaction::run(|| {
-        for statement in statements {
+        let is_due = |position: &i32| before.as_ref().is_none_or(|due| due.contains(position));
+        let mut failed: Vec<(i32, Option<Error>)> = Vec::new();
+        for (position, statement) in (0..).zip(statements).filter(|(at, _)| is_due(at)) {
             if unmade.contains(statement.object.as_str()) {
+                failed.push((position, None));
                 continue;
             }
-            let attempt = || execute(context, statement);
-            if on_error == OnError::Stop || statements.len() == 1 {
+            let attempt = || execute(context, task, statement);
+            if statement.mode == StatementMode::Owed {
+                if let Err(error) = transaction::run_nested(attempt) {
+                    report_owed(context, statement, error)?;
+                }
+            } else if on_error == OnError::Stop || statements.len() == 1 {
                 catch::catch(attempt).map_err(|error| name_statement(error, statement))?;
             } else if let Err(error) = transaction::run_nested(attempt) {
                 let error = name_statement(error, statement);
                 state.insert_event(run, &Event::failure(&statement.object, &error))?;
+                failed.push((position, Some(error)));
                 if makes_object(&statement.sql) {
                     unmade.insert(statement.object.as_str());
                 }
             }
             transaction::increment_command_counter();
         }
-        state.mark_done(run, task, &[])
+        let positions: Vec<i32> = failed.iter().map(|(position, _)| *position).collect();
+        match before {
+            None => state.mark_partly(run, task, &positions)?,
+            Some(_) => state.amend_mark(run, task, &positions)?,
+        }
+        Ok(failed.into_iter().find_map(|(_, error)| error))
     })
 }
 
@@ -49,9 +69,32 @@ fn makes_object(sql: &str) -> bool {
     sql.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("create "))
 }
 
-fn execute(context: &mut TaskContext, statement: &Statement) -> Result<()> {
+/// Reports that something which an earlier run had dropped cannot be built: it stays owed, and the run
+/// goes on, or no run would ever succeed again.
+fn report_owed(context: &TaskContext, statement: &Statement, error: Error) -> Result<()> {
+    let (run, state) = (context.request.run, context.state);
+    let error = name_statement(error, statement);
+    state.fail_dropped(run, &statement.object, &error)?;
+    let event = Event {
+        severity: Severity::Warning,
+        detail: Some(
+            "An earlier run dropped it. The next one tries again, until its row in pgmig.dropped is \
+             deleted."
+                .to_owned(),
+        ),
+        ..Event::failure(&statement.object, &error)
+    };
+    state.insert_event(run, &event)
+}
+
+fn execute(context: &mut TaskContext, task: i32, statement: &Statement) -> Result<()> {
     match statement.mode {
-        StatementMode::Plain => spi::execute(&statement.sql),
+        StatementMode::Plain | StatementMode::Owed => spi::execute(&statement.sql),
+        StatementMode::SetLogged => {
+            spi::execute(&statement.sql);
+            transaction::increment_command_counter();
+            context.state.promote_copied(context.request.run, task)?;
+        }
         StatementMode::Index => index_build::create(&statement.sql)?,
         StatementMode::CheckedForeignKey => foreign_key::add_checked(&statement.sql),
         StatementMode::TrustedForeignKey => {

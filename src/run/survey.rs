@@ -3,8 +3,9 @@
 //! Everything that can be wrong with the two databases as they are is found here, before anything has
 //! been changed.
 
+pub(super) mod definitions;
 mod large_objects;
-mod source;
+pub(super) mod source;
 mod tables;
 mod target;
 
@@ -31,16 +32,21 @@ use self::source::SourceReading;
 use self::tables::{Known, kept_tables};
 use self::target::TargetReading;
 use super::coordinator::Run;
-use super::state::{Event, RunKind, Severity, SourceFacts};
+use super::state::{Event, RunKind, Severity};
 use crate::pg::thread::Actor;
 use crate::pg::transaction;
 
 /// The plan, and the session that keeps the snapshot and the locks it was made under.
 pub(super) struct Survey {
     pub tasks: Vec<Task>,
-    pub snapshot: String,
-    /// Ends with the survey.
-    _session: Actor<Connection>,
+    /// Those that are done.
+    pub done: Vec<i32>,
+    /// What tells the snapshot from others.
+    pub xids: String,
+    /// The session; it is passed on to whoever goes on with it.
+    pub session: Option<Actor<Connection>>,
+    /// Whether a task was done since.
+    pub has_progressed: bool,
 }
 
 /// Reads both databases, makes the plan and records it.
@@ -50,15 +56,11 @@ pub(super) fn survey(run: &Run) -> Result<Survey> {
     let source = source::read(&session, &mut selection, &run.options)?;
     transaction::run(|| {
         source::check_not_same(&source, &run.login.settings.application_name)?;
-        run.state.set_source(
-            run.id,
-            &SourceFacts {
-                version_num: i32::try_from(source.catalog.server.version_num).unwrap_or(0),
-                snapshot: Some(&source.snapshot.id),
-                lsn: Some(&source.snapshot.lsn),
-            },
-        )?;
-        run.state.set_phase(run.id, "plan", false)
+        let (state, snapshot) = (run.state, &source.snapshot);
+        let version_num = source.catalog.server.version_num;
+        state.set_source_version(run.id, i32::try_from(version_num).unwrap_or(0))?;
+        state.replace_snapshot(run.id, &snapshot.id, &snapshot.xids, &snapshot.lsn)?;
+        state.set_phase(run.id, "plan", false)
     })?;
     // Reading the target's catalog would wait for the locks of another run on these tables.
     if run.request.kind == RunKind::Migrate {
@@ -68,8 +70,14 @@ pub(super) fn survey(run: &Run) -> Result<Survey> {
     let target = target::read(run)?;
     check_encodings(&source.catalog, &target.catalog)?;
     let plan = make_plan(run, &session, &source, &target, &selection)?;
-    record(run, &plan)?;
-    Ok(Survey { tasks: plan.plan.tasks, snapshot: source.snapshot.id, _session: session })
+    record(run, &plan, &source, &selection)?;
+    Ok(Survey {
+        tasks: plan.plan.tasks,
+        done: Vec::new(),
+        xids: source.snapshot.xids,
+        session: Some(session),
+        has_progressed: false,
+    })
 }
 
 /// What the chosen tables are called on the target.
@@ -272,10 +280,18 @@ fn check_encodings(source: &Catalog, target: &Catalog) -> Result<()> {
 }
 
 /// Writes the plan to pgmig's tables.
-fn record(run: &Run, complete: &CompletePlan) -> Result<()> {
+fn record(
+    run: &Run,
+    complete: &CompletePlan,
+    source: &SourceReading,
+    selection: &Selection,
+) -> Result<()> {
     let (state, id, plan) = (run.state, run.id, &complete.plan);
+    let definitions = definitions::hash(&source.catalog, selection, &run.options);
     transaction::run(|| {
-        state.insert_tables(id, &plan.tables, run.request.kind)?;
+        state.set_source_definitions(id, &source.identity, &definitions)?;
+        state.notice_crash(id)?;
+        state.insert_tables(id, &plan.tables, &source.file_nodes, run.request.kind)?;
         if run.request.kind == RunKind::Migrate {
             state.insert_dropped(id, &complete.existing.drops)?;
         }

@@ -8,8 +8,10 @@
 //! Locking: what the task's statements take, until its commit. No lock on pgmig's tables outlives a
 //! transaction, and a worker between tasks holds none at all.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
+use pgmig_core::name::QualifiedName;
 use pgmig_core::options::Options;
 use pgmig_core::plan::task::Work;
 use pgmig_core::source::session::SessionSettings;
@@ -23,7 +25,7 @@ use super::state::State;
 use crate::check;
 use crate::load;
 use crate::pg::mailbox::Mailbox;
-use crate::pg::{latch, process, transaction, worker};
+use crate::pg::{catch, created, latch, process, transaction, worker};
 use crate::source_session::{SourceLogin, SourceSession};
 
 /// Longest sleep without a look at whether the coordinator still lives.
@@ -53,10 +55,13 @@ pub(crate) struct TaskContext {
     pub options: Options,
     pub state: State,
     pub source: SourceSession,
+    /// The files that the tables of the task at hand had when the snapshot was taken, as far as known.
+    pub file_nodes: HashMap<QualifiedName, u32>,
 }
 
 fn start(mailbox: &Mailbox) -> Result<TaskContext> {
     worker::connect(mailbox)?;
+    created::watch();
     let request = serde_json::from_slice::<WorkerRequest>(&mailbox.take_text())
         .map_err(|error| Error::Internal(format!("the request cannot be read: {error}")))?;
     let options = settings::parse_options(&request.options)?;
@@ -73,11 +78,12 @@ fn start(mailbox: &Mailbox) -> Result<TaskContext> {
         settings: SessionSettings {
             application_name: request.application_name.clone(),
             copy_encoding: encoding,
+            lock_timeout: options.lock_timeout,
         },
         is_superuser: request.is_superuser,
     };
-    let source = SourceSession::new(login, request.snapshot.clone());
-    Ok(TaskContext { request, options, state, source })
+    let source = SourceSession::new(login, request.xids.clone());
+    Ok(TaskContext { request, options, state, source, file_nodes: HashMap::new() })
 }
 
 impl TaskContext {
@@ -101,28 +107,43 @@ impl TaskContext {
                 number => {
                     let done = i32::try_from(number)
                         .map_err(|_| Error::Internal("not a task number".to_owned()))
-                        .and_then(|task| self.do_task(task));
+                        .and_then(|task| catch::catch(|| self.do_task(task)));
                     process::flush_statistics();
-                    match done {
-                        Ok(()) => answer(mailbox, pool::DONE),
-                        Err(error) => {
-                            mailbox.put_text(&SentError::new(&error).encode());
-                            answer(mailbox, pool::FAILED);
-                        }
+                    let (state, error) = match done {
+                        Ok(None) => (pool::DONE, None),
+                        Ok(Some(error)) => (pool::PARTLY_DONE, Some(error)),
+                        Err(error) => (pool::FAILED, Some(error)),
+                    };
+                    if let Some(error) = error {
+                        mailbox.put_text(&SentError::new(&error).encode());
                     }
+                    answer(mailbox, state);
                 }
             }
         }
     }
 
-    fn do_task(&mut self, task: i32) -> Result<()> {
+    /// Does a task in a transaction of its own; returns what of it could not be done.
+    pub fn do_task(&mut self, task: i32) -> Result<Option<Error>> {
         let run = self.request.run;
         let state = self.state;
-        let work = transaction::run(|| state.read_work(run, task))?;
+        let (work, file_nodes) = transaction::run(|| {
+            let work = state.read_work(run, task)?;
+            let file_nodes = state.read_file_nodes(run, &work.source_relations())?;
+            Ok((work, file_nodes))
+        })?;
+        self.file_nodes = file_nodes;
+        // What a task that failed has created is gone.
+        created::take();
         process::report_activity(Some(&format!("pgmig run {run}, task {task}")));
+        if work.reads_source() && !self.source.is_open()? {
+            self.open_source()?;
+        }
         match work {
-            Work::Statements { statements } => super::statements::run(self, task, &statements),
-            Work::Copy { loads } => load::copy(self, task, &loads),
+            Work::Statements { statements } => {
+                return super::statements::run(self, task, &statements);
+            }
+            Work::Copy { loads } => return load::copy(self, task, &loads),
             Work::Sequences { sequences } => load::set_sequences(self, task, &sequences),
             Work::Check { tables } => check::compare(self, task, &tables),
             Work::Configuration { loads, sequences } => {
@@ -137,6 +158,23 @@ impl TaskContext {
                 check::large_objects::compare(self, task, table_id)
             }
         }
+        .map(|()| None)
+    }
+}
+
+impl TaskContext {
+    /// Opens a session under the run's snapshot and lets the others know that it holds it.
+    pub fn open_source(&mut self) -> Result<()> {
+        let (run, state) = (self.request.run, self.state);
+        let names = transaction::run(|| state.read_snapshot_names(run))?;
+        let name = self.source.reopen(names)?;
+        transaction::run(|| state.insert_snapshot_name(run, &name))
+    }
+
+    /// Locks a table of the source before it is read, and makes sure that the rows are still there
+    /// which the snapshot sees.
+    pub fn lock_source(&mut self, table: &QualifiedName) -> Result<()> {
+        self.source.lock(table, self.file_nodes.get(table).copied())
     }
 }
 

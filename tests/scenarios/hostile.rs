@@ -20,7 +20,8 @@ const SCHEMA: &str = "
     analyze";
 
 /// The options of every call.
-const OPTIONS: &str = r#"{"jobs": 1, "overwrite": true, "drop_existing_tables": true}"#;
+const OPTIONS: &str =
+    r#"{"retries": 0, "jobs": 1, "overwrite": true, "drop_existing_tables": true}"#;
 
 /// A pair of their own, so that a crash is theirs alone.
 fn hostile_pair() -> Result<Pair> {
@@ -90,20 +91,20 @@ fn every_kind_of_lie_is_an_error_and_never_a_crash_or_a_hang() -> Result<()> {
         (Lie::Endless, 1, Some(b'S'), ""),
         (Lie::Before(notice.repeat(200_000)), 2, None, ""),
         // While the catalog is read.
-        (Lie::Length(-1), 50, Some(b'D'), "protocol"),
-        (Lie::Length(3), 50, Some(b'C'), "protocol"),
-        (Lie::Length(0x7fff_fff0), 60, Some(b'T'), "protocol"),
-        (Lie::Start(&[0, 9]), 50, Some(b'D'), "protocol"),
-        (Lie::Start(&[0xff, 0xff]), 50, Some(b'D'), "protocol"),
-        (Lie::Start(&[0, 1, 0x7f, 0xff, 0xff, 0xff]), 50, Some(b'D'), "protocol"),
-        (Lie::Start(b"?"), 40, Some(b'Z'), "protocol"),
-        (Lie::Half, 70, Some(b'D'), ""),
-        (Lie::Before(error.clone()), 50, Some(b'C'), "\u{fffd}[31mred"),
-        (Lie::Before([error.clone(), ready].concat()), 50, Some(b'C'), "red"),
-        (Lie::Before(notice.repeat(200_000)), 50, Some(b'D'), "notices without end"),
-        (Lie::Endless, 60, Some(b'C'), "without end"),
-        (Lie::Tag(b'G'), 50, Some(b'T'), "protocol"),
-        (Lie::Tag(b'd'), 50, Some(b'D'), "protocol"),
+        (Lie::Length(-1), 20, Some(b'D'), "protocol"),
+        (Lie::Length(3), 20, Some(b'C'), "protocol"),
+        (Lie::Length(0x7fff_fff0), 20, Some(b'T'), "protocol"),
+        (Lie::Start(&[0, 9]), 20, Some(b'D'), "protocol"),
+        (Lie::Start(&[0xff, 0xff]), 20, Some(b'D'), "protocol"),
+        (Lie::Start(&[0, 1, 0x7f, 0xff, 0xff, 0xff]), 20, Some(b'D'), "protocol"),
+        (Lie::Start(b"?"), 20, Some(b'Z'), "protocol"),
+        (Lie::Half, 20, Some(b'D'), ""),
+        (Lie::Before(error.clone()), 20, Some(b'C'), "\u{fffd}[31mred"),
+        (Lie::Before([error.clone(), ready].concat()), 20, Some(b'C'), "red"),
+        (Lie::Before(notice.repeat(200_000)), 20, Some(b'D'), "notices without end"),
+        (Lie::Endless, 20, Some(b'C'), "without end"),
+        (Lie::Tag(b'G'), 20, Some(b'T'), "protocol"),
+        (Lie::Tag(b'd'), 20, Some(b'D'), "protocol"),
         // What is in the catalog.
         (Lie::Replace("\"short\"", "\"shor\0t\""), 0, Some(b'D'), "zero byte"),
         (Lie::Replace("\"short\"", r#""\u0000short""#), 0, Some(b'D'), "zero byte"),
@@ -122,7 +123,10 @@ fn every_kind_of_lie_is_an_error_and_never_a_crash_or_a_hang() -> Result<()> {
         let error = lie_once(&databases, &liar, (lie, number, tag))?;
         ensure!(liar.outcome().0, "{what} was never told");
         let (_, text) = error.with_context(|| format!("{what} was believed"))?;
-        ensure!(text.contains(expected), "{what}: {text}");
+        // The answer to the first question of a session may be the one.
+        let is_told = text.contains(expected)
+            || expected == "protocol" && text.contains("does not answer as PostgreSQL does");
+        ensure!(is_told, "{what}: {text}");
     }
     expect_no_crash(&databases, postmaster)?;
     // The truth still works.

@@ -2,11 +2,13 @@
 
 mod bad_input;
 mod callers;
+mod cleanup;
 mod clients;
 mod cron;
 mod encodings;
 mod encryption;
 mod existing;
+mod faults;
 mod harness;
 mod hostile;
 mod lifecycle;
@@ -17,8 +19,10 @@ mod ranges;
 mod refresh;
 mod regression;
 mod resources;
+mod resume;
 mod secrets;
 mod shortcuts;
+mod torture;
 mod types;
 mod validation;
 mod versions;

@@ -218,7 +218,7 @@ fn what_an_older_target_cannot_express_is_named_and_all_else_arrives() -> Result
         0 => outcome.map(drop)?,
         failed => {
             let message = find_db_error(outcome.expect_err("views failed"))?.message().to_owned();
-            ensure!(message.contains(" objects could not be made"), "{failed}: {message}");
+            ensure!(message.contains(" tasks failed"), "{failed}: {message}");
         }
     }
     if expected.is_empty() {

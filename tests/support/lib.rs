@@ -18,6 +18,7 @@ pub mod lines;
 pub mod pair;
 pub mod poll;
 mod process;
+pub mod proxy;
 mod watchdog;
 
 pub use cluster::{Cluster, ClusterOptions, StopMode};
@@ -27,3 +28,4 @@ pub use installation::Installation;
 pub use pair::{Databases, Pair, guarded_source};
 pub use poll::eventually;
 pub use process::run;
+pub use proxy::Proxy;

@@ -5,6 +5,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// What went wrong, in terms of what the user can do about it.
 #[derive(Debug, Clone)]
 pub enum Error {
@@ -20,6 +22,8 @@ pub enum Error {
     Protocol(String),
     /// The connection to the source was lost in mid-conversation.
     Lost(String),
+    /// No session of the run holds its snapshot any more.
+    SnapshotGone,
     /// The run cannot start with the two databases as they are; nothing has been changed.
     Preflight {
         message: String,
@@ -59,6 +63,44 @@ pub struct TargetError {
     pub statement: Option<String>,
 }
 
+/// What may help after an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Remedy {
+    /// Nothing that pgmig could do.
+    #[default]
+    None,
+    /// The same again: the transaction lost a race.
+    Repeat,
+    /// Another attempt to open a session with the source, after a while.
+    Connect,
+    /// Another session with the source.
+    Reconnect,
+    /// Another snapshot of the source.
+    Snapshot,
+    /// That the session which holds the lock already does the work.
+    LockHolder,
+}
+
+impl Remedy {
+    /// Whether the source is what it takes.
+    pub fn is_about_source(self) -> bool {
+        matches!(self, Remedy::Connect | Remedy::Reconnect | Remedy::Snapshot)
+    }
+}
+
+/// SQLSTATEs of a server that is going down or coming up, or that ended the session; and of standbys
+/// that did so for the sake of recovery.
+const SESSION_ENDED: [&str; 7] = ["57P01", "57P02", "57P03", "57P05", "25P03", "25P04", "40001"];
+
+/// SQLSTATE of a server that has as many sessions as it can.
+const TOO_MANY_CONNECTIONS: &str = "53300";
+
+/// SQLSTATE of a lock that would have to be waited for.
+const LOCK_NOT_AVAILABLE: &str = "55P03";
+
+/// SQLSTATE of the victim of a deadlock.
+const DEADLOCK_DETECTED: &str = "40P01";
+
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
@@ -70,11 +112,32 @@ impl Error {
             Error::Connect { sqlstate, .. } => sqlstate.as_deref().unwrap_or("08001"),
             Error::Remote(remote) => &remote.sqlstate,
             Error::Protocol(_) => "08P01",
-            Error::Lost(_) => "08006",
+            Error::Lost(_) | Error::SnapshotGone => "08006",
             Error::Preflight { sqlstate, .. } => sqlstate,
             Error::Cancelled(_) => "57014",
             Error::Target(target) => &target.sqlstate,
             Error::Internal(_) => "XX000",
+        }
+    }
+
+    /// What may help.
+    pub fn remedy(&self) -> Remedy {
+        let is_ended = |sqlstate: &str| {
+            sqlstate.starts_with("08") && sqlstate != "08P01" || SESSION_ENDED.contains(&sqlstate)
+        };
+        match self {
+            Error::Lost(_) => Remedy::Reconnect,
+            Error::SnapshotGone => Remedy::Snapshot,
+            Error::Connect { .. } => match self.sqlstate() {
+                sqlstate if is_ended(sqlstate) || sqlstate == TOO_MANY_CONNECTIONS => {
+                    Remedy::Connect
+                }
+                _ => Remedy::None,
+            },
+            Error::Remote(remote) if is_ended(&remote.sqlstate) => Remedy::Reconnect,
+            Error::Remote(remote) if remote.sqlstate == LOCK_NOT_AVAILABLE => Remedy::LockHolder,
+            Error::Target(target) if target.sqlstate == DEADLOCK_DETECTED => Remedy::Repeat,
+            _ => Remedy::None,
         }
     }
 
@@ -118,6 +181,9 @@ impl fmt::Display for Error {
             Error::Target(target) => write!(f, "{}: {}", target.context, target.message),
             Error::Protocol(what) => write!(f, "source does not follow the protocol: {what}"),
             Error::Lost(what) => write!(f, "lost the connection to the source: {what}"),
+            Error::SnapshotGone => {
+                f.write_str("no session with the source holds the run's snapshot any more")
+            }
             Error::Internal(what) => write!(f, "internal error: {what}"),
         }
     }

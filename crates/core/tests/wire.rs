@@ -28,6 +28,7 @@ fn open(cluster: &Cluster, copy_encoding: &str) -> Connection {
     let settings = SessionSettings {
         application_name: "pgmig test".to_owned(),
         copy_encoding: copy_encoding.to_owned(),
+        lock_timeout: Duration::ZERO,
     };
     session::open(&socket_dsn(cluster), &settings).unwrap()
 }
@@ -327,7 +328,7 @@ fn tables_are_locked_before_the_snapshot_sees_them() {
     // Importers see the same, also after the first session is gone.
     other.batch_execute("insert into a values (3)").unwrap();
     let mut second = open(&cluster, "UTF8");
-    let second_id = snapshot::import(&mut second, &snapshot.id).unwrap();
+    let second_id = snapshot::import(&mut second, &snapshot.id).unwrap().id;
     assert_ne!(second_id, snapshot.id);
     drop(connection);
     let mut third = open(&cluster, "UTF8");
@@ -339,19 +340,32 @@ fn tables_are_locked_before_the_snapshot_sees_them() {
 
     // A queued ACCESS EXCLUSIVE makes the lock fail and leaves the snapshot usable.
     let table = QualifiedName::new("public", "a");
-    assert_eq!(snapshot::lock_nowait(&mut second, &table).unwrap(), LockOutcome::Locked);
+    assert_eq!(snapshot::lock_nowait(&mut second, &table).unwrap().0, LockOutcome::Locked);
     let truncating = thread::spawn(move || other.batch_execute("truncate a").unwrap());
     let mut observer = cluster.client();
     let waiting = "select count(*) from pg_locks where not granted";
     while observer.query_one(waiting, &[]).unwrap().get::<_, i64>(0) == 0 {
         thread::sleep(Duration::from_millis(10));
     }
-    assert_eq!(snapshot::lock_nowait(&mut fourth, &table).unwrap(), LockOutcome::Busy);
+    assert_eq!(snapshot::lock_nowait(&mut fourth, &table).unwrap().0, LockOutcome::Busy);
     assert_eq!(fourth.transaction_status(), TransactionStatus::InTransaction);
     assert_eq!(value(&mut second, "select count(*) from public.a"), "2");
     second.execute("commit").unwrap();
     third.execute("commit").unwrap();
     truncating.join().unwrap();
+
+    // Under several names the right snapshot is found, or none.
+    let first = snapshot::import(&mut open(&cluster, "UTF8"), "nothing-at-all");
+    assert!(first.is_err());
+    let mut holder = open(&cluster, "UTF8");
+    let held = snapshot::establish(&mut holder, &SnapshotSource::Own, &mut list_tables).unwrap();
+    let names = [second_id.clone(), held.id.clone()];
+    let mut importer = open(&cluster, "UTF8");
+    snapshot::import_any(&mut importer, &names, &held.xids).unwrap();
+    let mut importer = open(&cluster, "UTF8");
+    let another = snapshot::import_any(&mut importer, &names, &snapshot.xids);
+    assert!(matches!(another, Err(Error::SnapshotGone)), "{another:?}");
+    assert_eq!(importer.transaction_status(), TransactionStatus::Idle);
 
     // A name that nobody holds any more is an error that leaves no transaction behind.
     let mut late = open(&cluster, "UTF8");
@@ -396,7 +410,7 @@ fn a_named_snapshot_and_a_standby_serve_as_well() {
     let mut second = open(&standby, "UTF8");
     snapshot::import(&mut second, &snapshot.id).unwrap();
     let table = QualifiedName::new("public", "a");
-    assert_eq!(snapshot::lock_nowait(&mut second, &table).unwrap(), LockOutcome::Locked);
+    assert_eq!(snapshot::lock_nowait(&mut second, &table).unwrap().0, LockOutcome::Locked);
     assert_eq!(value(&mut second, "select count(*) from public.a"), "2");
 }
 

@@ -7,11 +7,15 @@
 //! Locking: rows only, never a whole table, except in `insert_tables`, which takes turns with other
 //! runs for the moment in which it looks for overlaps.
 
+mod cleanup;
 mod large_objects;
 mod loaded;
 mod plan;
+mod progress;
+mod recopy;
 mod record;
 mod run;
+mod snapshot;
 mod task;
 mod view;
 
@@ -23,10 +27,14 @@ use serde::Deserialize;
 use crate::pg::owner::AsOwner;
 use crate::pg::spi;
 
+pub use cleanup::{CreatedObject, FilledTable};
+pub use progress::Progress;
+pub use recopy::DroppedKey;
 pub use record::{
     CheckedTable, CopiedTable, Event, FinalState, NewRun, PlanRow, RunKind, RunStatus, Severity,
-    SourceFacts, ValidationRow,
+    ValidationRow,
 };
+pub use snapshot::{RecordedPart, RecordedSnapshot};
 
 /// Tasks and tables are inserted this many at a time: large enough to hide the call, small enough
 /// for the JSON that carries them.

@@ -1,8 +1,10 @@
 //! The plan: tables, tasks, and what will be dropped and built again.
 
+use std::collections::HashMap;
+
 use pgmig_core::name::QualifiedName;
 use pgmig_core::plan::existing::Drop;
-use pgmig_core::plan::task::{Format, RunTable, Task};
+use pgmig_core::plan::task::{Format, RunPart, RunTable, Task};
 use pgmig_core::{Error, Result};
 use serde_json::json;
 
@@ -10,7 +12,15 @@ use super::{INSERT_ROWS, RunId, RunKind, State, decode};
 
 impl State {
     /// Inserts the run's tables; an error if another live run writes one of them.
-    pub fn insert_tables(&self, run: RunId, tables: &[RunTable], kind: RunKind) -> Result<()> {
+    ///
+    /// `file_nodes` has the number of the source's file for each OID.
+    pub fn insert_tables(
+        &self,
+        run: RunId,
+        tables: &[RunTable],
+        file_nodes: &HashMap<u32, u32>,
+        kind: RunKind,
+    ) -> Result<()> {
         self.execute("lock table pgmig.run_table in share row exclusive mode", &[])?;
         for chunk in tables.chunks(INSERT_ROWS) {
             let rows: Vec<_> = chunk.iter().map(|table| run_table_json(run, table)).collect();
@@ -36,11 +46,42 @@ impl State {
                  order by j.table_id",
                 &[json!(rows).to_string().into()],
             )?;
+            self.insert_parts(run, chunk, file_nodes)?;
         }
         if kind != RunKind::Migrate {
             return Ok(());
         }
         self.check_overlap(run, tables.iter().map(|table| &table.target))
+    }
+
+    fn insert_parts(
+        &self,
+        run: RunId,
+        tables: &[RunTable],
+        file_nodes: &HashMap<u32, u32>,
+    ) -> Result<()> {
+        let parts = tables.iter().flat_map(|table| {
+            (1..).zip(&table.parts).map(move |(position, part): (i32, &RunPart)| {
+                json!({
+                    "run_id": run,
+                    "table_id": table.table_id,
+                    "position": position,
+                    "source_schema": part.source.schema,
+                    "source_name": part.source.name,
+                    "target_schema": part.target.schema,
+                    "target_name": part.target.name,
+                    "file_node": file_nodes.get(&part.oid),
+                })
+            })
+        });
+        let parts: Vec<_> = parts.collect();
+        self.execute(
+            "insert into pgmig.part
+             select j.*
+             from pg_catalog.json_populate_recordset(null::pgmig.part, $1::json) j",
+            &[json!(parts).to_string().into()],
+        )?;
+        Ok(())
     }
 
     /// Refuses tables that another live run writes.
@@ -121,9 +162,21 @@ impl State {
         Ok(())
     }
 
-    /// Forgets what the run has dropped: it is there again.
+    /// Forgets what the run has dropped: it is there again, but for what could not be built.
     pub fn clear_dropped(&self, run: RunId) -> Result<()> {
-        self.execute("delete from pgmig.dropped where run_id = $1", &[run.into()])?;
+        self.execute(
+            "delete from pgmig.dropped where run_id = $1 and failure is null",
+            &[run.into()],
+        )?;
+        Ok(())
+    }
+
+    /// Records that something which was owed could not be built this time either.
+    pub fn fail_dropped(&self, run: RunId, object: &str, error: &Error) -> Result<()> {
+        self.execute(
+            "update pgmig.dropped set failure = $3 where run_id = $1 and object = $2",
+            &[run.into(), object.into(), error.to_string().into()],
+        )?;
         Ok(())
     }
 
@@ -160,9 +213,9 @@ impl State {
                 .collect::<Result<Vec<_>>>()?;
             self.execute(
                 "insert into pgmig.task (run_id, task_id, kind, object, table_schema, table_name,
-                     work, depends_on, rows_expected, bytes_expected, weight, state)
+                     work, locks, depends_on, rows_expected, bytes_expected, weight, state)
                  select j.run_id, j.task_id, j.kind, j.object, j.table_schema, j.table_name, j.work,
-                     j.depends_on, j.rows_expected, j.bytes_expected, j.weight, 'pending'
+                     j.locks, j.depends_on, j.rows_expected, j.bytes_expected, j.weight, 'pending'
                  from pg_catalog.json_populate_recordset(null::pgmig.task, $1::json) j
                  order by j.task_id",
                 &[json!(rows).to_string().into()],
@@ -207,8 +260,9 @@ fn dropped_json(drop: &Drop) -> serde_json::Value {
 }
 
 fn task_json(run: RunId, task: &Task, weight: u64) -> Result<serde_json::Value> {
-    let work = serde_json::to_string(&task.work)
-        .map_err(|error| Error::Internal(format!("a task cannot be stored: {error}")))?;
+    let unfit = |error| Error::Internal(format!("a task cannot be stored: {error}"));
+    let work = serde_json::to_string(&task.work).map_err(unfit)?;
+    let locks = serde_json::to_string(&task.locks).map_err(unfit)?;
     Ok(json!({
         "run_id": run,
         "task_id": task.id,
@@ -217,6 +271,7 @@ fn task_json(run: RunId, task: &Task, weight: u64) -> Result<serde_json::Value> 
         "table_schema": task.table.as_ref().map(|table| &table.schema),
         "table_name": task.table.as_ref().map(|table| &table.name),
         "work": work,
+        "locks": locks,
         "depends_on": task.depends_on,
         "rows_expected": task.rows,
         "bytes_expected": task.bytes,

@@ -48,8 +48,15 @@ impl RunKind {
 /// Where a run stands, as other sessions see it.
 #[derive(Debug, Clone, Deserialize)]
 pub struct RunStatus {
+    /// As in `pgmig.runs.kind`.
+    pub kind: RunKind,
     /// As in `pgmig.runs.state`.
     pub state: String,
+    /// Whether the row says how the run has ended.
+    pub has_ended: bool,
+    pub options: serde_json::Value,
+    /// The foreign server that the source was given as.
+    pub server: Option<String>,
     pub coordinator_pid: i32,
     pub sqlstate: Option<String>,
     pub message: Option<String>,
@@ -207,11 +214,6 @@ pub struct NewRun<'a> {
     pub source: &'a str,
     /// Options in canonical JSON.
     pub options: &'a str,
-}
-
-/// What is known once the source has been read.
-pub struct SourceFacts<'a> {
-    pub version_num: i32,
-    pub snapshot: Option<&'a str>,
-    pub lsn: Option<&'a str>,
+    /// The foreign server that the source was given as.
+    pub server: Option<&'a str>,
 }

@@ -2,8 +2,23 @@
 
 use pgmig_core::{Error, Result};
 
-use super::{Event, FinalState, NewRun, RunId, SourceFacts, State};
+use super::{Event, FinalState, NewRun, RunId, State};
 use crate::pg::process;
+
+/// The tables that say how a run does its work.
+const DETAILS: [&str; 11] = [
+    "task",
+    "mark",
+    "copied",
+    "mark_unlogged",
+    "copied_unlogged",
+    "checked",
+    "run_table",
+    "part",
+    "snapshot",
+    "created",
+    "written",
+];
 
 impl State {
     /// Inserts the row of a new run and removes details of runs that ended long ago.
@@ -11,9 +26,9 @@ impl State {
         self.prune(keep_s)?;
         let run_id = self.query_one::<i64>(
             "insert into pgmig.run (kind, state, phase, role_id, role_name, source, options,
-                 coordinator_pid, coordinator_start, started_at)
+                 coordinator_pid, coordinator_start, server, started_at)
              select $1, 'planning', 'connect', $2, r.rolname, $3, $4::jsonb, $5, a.backend_start,
-                 pg_catalog.clock_timestamp()
+                 $6::text::name, pg_catalog.clock_timestamp()
              from pg_catalog.pg_stat_get_activity($5) a, pg_catalog.pg_roles r
              where r.oid = $2
              returning run_id",
@@ -23,24 +38,53 @@ impl State {
                 run.source.into(),
                 run.options.into(),
                 process::my_pid().into(),
+                run.server.into(),
             ],
         )?;
         run_id.ok_or_else(|| Error::Internal("could not record the run".to_owned()))
     }
 
+    /// Makes this process the one that serves a run which nobody serves any more; false if somebody
+    /// does, or if it has ended well.
+    pub fn take_over(&self, id: RunId, run: &NewRun<'_>) -> Result<bool> {
+        self.execute("select from pgmig.run where run_id = $1 for update", &[id.into()])?;
+        let taken = self.execute(
+            "update pgmig.run r
+             set state = case
+                     when exists (select from pgmig.task t where t.run_id = r.run_id)
+                     then 'running'
+                     else 'planning'
+                 end,
+                 phase = 'connect', source = $3, options = $4::jsonb, server = $6::text::name,
+                 coordinator_pid = $5, coordinator_start = a.backend_start,
+                 resumed = r.resumed + 1, finished_at = null, tables = null, rows_copied = null,
+                 bytes_copied = null, sqlstate = null, message = null, detail = null, hint = null
+             from pg_catalog.pg_stat_get_activity($5) a
+             where r.run_id = $1
+               and r.kind = $2
+               and r.state not in ('done', 'mismatch')
+               and not exists (
+                   select
+                   from pg_catalog.pg_stat_activity b
+                   where r.finished_at is null
+                     and b.pid = r.coordinator_pid
+                     and b.backend_start = r.coordinator_start)",
+            &[
+                id.into(),
+                run.kind.as_str().into(),
+                run.source.into(),
+                run.options.into(),
+                process::my_pid().into(),
+                run.server.into(),
+            ],
+        )?;
+        Ok(taken > 0)
+    }
+
     /// Removes tasks, marks, tables and events of runs that ended, or that began and that nobody serves
     /// any more, more than `keep_s` seconds ago.
     pub(super) fn prune(&self, keep_s: f64) -> Result<()> {
-        for table in [
-            "task",
-            "mark",
-            "copied",
-            "mark_unlogged",
-            "copied_unlogged",
-            "checked",
-            "event",
-            "run_table",
-        ] {
+        for table in DETAILS.into_iter().chain(["event"]) {
             self.execute(
                 &format!(
                     "delete from pgmig.{table} d
@@ -58,6 +102,26 @@ impl State {
                 &[keep_s.into()],
             )?;
         }
+        Ok(())
+    }
+
+    /// Forgets plan and marks of a run that was cleaned up.
+    pub fn forget_run(&self, run: RunId) -> Result<()> {
+        for table in DETAILS {
+            self.execute(
+                &format!("delete from pgmig.{table} d where d.run_id = $1"),
+                &[run.into()],
+            )?;
+        }
+        self.execute(
+            "update pgmig.run
+             set phase = 'cleaned up',
+                 state = case when finished_at is null then 'failed' else state end,
+                 message = case when finished_at is null then 'interrupted' else message end,
+                 finished_at = coalesce(finished_at, pg_catalog.clock_timestamp())
+             where run_id = $1",
+            &[run.into()],
+        )?;
         Ok(())
     }
 
@@ -96,13 +160,11 @@ impl State {
         Ok(())
     }
 
-    /// Records version, snapshot and position of the source.
-    pub fn set_source(&self, run: RunId, facts: &SourceFacts<'_>) -> Result<()> {
+    /// Records the version of the source.
+    pub fn set_source_version(&self, run: RunId, version_num: i32) -> Result<()> {
         self.execute(
-            "update pgmig.run
-             set source_version = $2, snapshot = $3, source_lsn = $4::pg_catalog.pg_lsn
-             where run_id = $1",
-            &[run.into(), facts.version_num.into(), facts.snapshot.into(), facts.lsn.into()],
+            "update pgmig.run set source_version = $2 where run_id = $1",
+            &[run.into(), version_num.into()],
         )?;
         Ok(())
     }

@@ -59,27 +59,61 @@ impl State {
     /// second effect of the same task fails here.
     pub fn mark_done(&self, run: RunId, task: i32, copied: &[CopiedTable]) -> Result<()> {
         let is_unlogged = copied.iter().any(|table| table.is_unlogged);
-        let suffix = if is_unlogged { "_unlogged" } else { "" };
-        self.execute(
-            &format!(
-                "insert into pgmig.mark{suffix} (run_id, task_id, finished_at)
-                 values ($1, $2, pg_catalog.clock_timestamp())"
-            ),
-            &[run.into(), task.into()],
-        )?;
-        if copied.is_empty() {
-            return Ok(());
+        self.insert_mark(run, task, &[], if is_unlogged { "_unlogged" } else { "" })?;
+        self.insert_copied(run, task, copied)
+    }
+
+    /// Records what was copied by a task that could not copy all of its tables; it has no mark then.
+    pub fn mark_some_copied(&self, run: RunId, task: i32, copied: &[CopiedTable]) -> Result<()> {
+        self.insert_copied(run, task, copied)?;
+        self.insert_written(run)
+    }
+
+    fn insert_copied(&self, run: RunId, task: i32, copied: &[CopiedTable]) -> Result<()> {
+        let (unlogged, logged): (Vec<_>, Vec<_>) = copied.iter().partition(|t| t.is_unlogged);
+        for (copied, suffix) in [(logged, ""), (unlogged, "_unlogged")] {
+            if copied.is_empty() {
+                continue;
+            }
+            self.execute(
+                &format!(
+                    "insert into pgmig.copied{suffix} (run_id, task_id, table_id, rows, bytes,
+                         checksum)
+                     select $1, $2, j.table_id, j.rows, j.bytes, j.checksum
+                     from pg_catalog.json_populate_recordset(null::pgmig.copied, $3::json) j
+                     order by j.table_id"
+                ),
+                &[run.into(), task.into(), json!(copied).to_string().into()],
+            )?;
         }
+        Ok(())
+    }
+
+    /// Inserts the completion mark of a task of which the statements at these positions failed; last
+    /// in the transaction of the effect.
+    pub fn mark_partly(&self, run: RunId, task: i32, failed: &[i32]) -> Result<()> {
+        self.insert_mark(run, task, failed, "")
+    }
+
+    /// Amends the mark of such a task when they have been tried again.
+    pub fn amend_mark(&self, run: RunId, task: i32, failed: &[i32]) -> Result<()> {
+        self.execute(
+            "update pgmig.mark set failed = $3, finished_at = pg_catalog.clock_timestamp()
+             where run_id = $1 and task_id = $2",
+            &[run.into(), task.into(), failed.to_vec().into()],
+        )?;
+        self.insert_written(run)
+    }
+
+    fn insert_mark(&self, run: RunId, task: i32, failed: &[i32], suffix: &str) -> Result<()> {
         self.execute(
             &format!(
-                "insert into pgmig.copied{suffix} (run_id, task_id, table_id, rows, bytes, checksum)
-                 select $1, $2, j.table_id, j.rows, j.bytes, j.checksum
-                 from pg_catalog.json_populate_recordset(null::pgmig.copied, $3::json) j
-                 order by j.table_id"
+                "insert into pgmig.mark{suffix} (run_id, task_id, finished_at, failed)
+                 values ($1, $2, pg_catalog.clock_timestamp(), $3)"
             ),
-            &[run.into(), task.into(), json!(copied).to_string().into()],
+            &[run.into(), task.into(), failed.to_vec().into()],
         )?;
-        Ok(())
+        self.insert_written(run)
     }
 
     /// Rows and checksums that the copies of a table reported, in no order.
@@ -106,20 +140,17 @@ impl State {
              select $1, j.table_id, j.source_rows, j.target_rows, j.source_checksum,
                  j.target_checksum, j.status, j.detail
              from pg_catalog.json_populate_recordset(null::pgmig.checked, $2::json) j
-             order by j.table_id",
+             order by j.table_id
+             on conflict (run_id, table_id) do update
+             set source_rows = excluded.source_rows,
+                 target_rows = excluded.target_rows,
+                 source_checksum = excluded.source_checksum,
+                 target_checksum = excluded.target_checksum,
+                 status = excluded.status,
+                 detail = excluded.detail",
             &[run.into(), json!(tables).to_string().into()],
         )?;
         Ok(())
-    }
-
-    /// Objects of the run that could not be made or filled, as far as that is in events.
-    pub fn count_failures(&self, run: RunId) -> Result<i64> {
-        let count = self.query_one::<i64>(
-            "select count(distinct object) from pgmig.event
-            where run_id = $1 and severity = 'error' and object !~ '^worker [0-9]+$'",
-            &[run.into()],
-        )?;
-        Ok(count.unwrap_or(0))
     }
 
     /// How many of the run's tables do not match.

@@ -1,5 +1,7 @@
 //! The source's side of planning: locks and snapshot first, then the catalog.
 
+use std::collections::HashMap;
+
 use pgmig_core::Result;
 use pgmig_core::error::Error;
 use pgmig_core::model::Catalog;
@@ -21,12 +23,16 @@ use crate::pg::thread::Actor;
 const MAX_NAMED: usize = 20;
 
 /// What was read of the source.
-pub(super) struct SourceReading {
+pub(in crate::run) struct SourceReading {
     pub snapshot: Snapshot,
     pub catalog: Catalog,
     pub names: NamesByOid,
     /// Process id of the session on the source.
     pub process_id: i32,
+    /// What tells the database from any other.
+    pub identity: String,
+    /// Number of the file of each table's rows, by OID.
+    pub file_nodes: HashMap<u32, u32>,
 }
 
 /// A table of the source as the list of tables has it.
@@ -71,7 +77,7 @@ impl UnreadableSequence {
 }
 
 /// Locks the selected tables, takes the snapshot, reads the catalog under it.
-pub(super) fn read(
+pub(in crate::run) fn read(
     session: &Actor<Connection>,
     selection: &mut Selection,
     options: &Options,
@@ -91,10 +97,30 @@ pub(super) fn read(
             .map(|table| (table.oid, QualifiedName::new(&table.schema, &table.name)))
             .collect();
         let process_id = connection.process_id();
-        Ok((SourceReading { snapshot, catalog, names, process_id }, chosen))
+        let identity = read_identity(connection)?;
+        let file_nodes = read_rows::<FileNode>(connection, include_str!("list_files.sql"))?;
+        let file_nodes = file_nodes.into_iter().map(|file| (file.oid, file.file_node)).collect();
+        Ok((SourceReading { snapshot, catalog, names, process_id, identity, file_nodes }, chosen))
     })?;
     *selection = chosen;
     Ok(reading)
+}
+
+/// What tells the source's database from any other.
+pub(in crate::run) fn read_identity(connection: &mut Connection) -> Result<String> {
+    let rows = connection.query(include_str!("identify_database.sql"))?;
+    rows.into_iter()
+        .flatten()
+        .flatten()
+        .next()
+        .ok_or_else(|| Error::Protocol("the source does not tell its identity".to_owned()))
+}
+
+/// The file that holds a table's rows.
+#[derive(Deserialize)]
+struct FileNode {
+    oid: u32,
+    file_node: u32,
 }
 
 fn list_schemas(connection: &mut Connection) -> Result<Vec<String>> {

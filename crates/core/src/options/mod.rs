@@ -22,6 +22,19 @@ use crate::error::Error;
 
 pub use valid::{Kind, OptionSpec, VALID, render_markdown};
 
+/// Options that say how a run works and not what it does.
+const RESUMABLE: &[&str] = &[
+    "jobs",
+    "max_partitions",
+    "on_error",
+    "retries",
+    "retry_delay",
+    "lock_timeout",
+    "settings",
+    "progress",
+    "keep_history",
+];
+
 /// The options of one run, checked; field by field as `VALID` describes them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -69,6 +82,14 @@ pub struct Options {
     pub foreign_keys: ForeignKeys,
     pub validation: Validation,
     pub on_error: OnError,
+    /// Attempts to get back to the source that fail in a row before the run does.
+    pub retries: u32,
+    /// Time before the first of them; every further one waits twice as long.
+    #[serde(with = "interval")]
+    pub retry_delay: Duration,
+    /// Longest wait for a lock; zero: for ever.
+    #[serde(with = "interval")]
+    pub lock_timeout: Duration,
     /// Settings of the workers, name to value.
     pub settings: BTreeMap<String, String>,
     /// Time between two progress messages; zero: none.
@@ -164,6 +185,9 @@ impl Default for Options {
             foreign_keys: ForeignKeys::Validate,
             validation: Validation::Rows,
             on_error: OnError::Stop,
+            retries: 6,
+            retry_delay: Duration::from_secs(1),
+            lock_timeout: Duration::ZERO,
             settings: BTreeMap::new(),
             progress: Duration::from_secs(5),
             keep_history: Duration::from_secs(30 * 24 * 60 * 60),
@@ -188,6 +212,30 @@ impl Options {
     pub fn to_json(&self) -> Result<Value> {
         serde_json::to_value(self)
             .map_err(|e| Error::Internal(format!("options cannot be written as JSON: {e}")))
+    }
+
+    /// The options of a run that is taken up again: those it was started with, `self`, with the given
+    /// ones instead of its own.
+    ///
+    /// # Errors
+    /// `Error::Option` for those that the plan of the run depends on, and as `parse`.
+    pub fn resume_with(&self, json: &Value) -> Result<Options> {
+        let given = raw::canonicalize(json)?;
+        let mut options = self.to_json()?;
+        for (name, value) in given.as_object().into_iter().flatten() {
+            if !RESUMABLE.contains(&name.as_str()) && options.get(name) != Some(value) {
+                return Err(Error::Option {
+                    message: format!("option \"{name}\" cannot change when a run is resumed"),
+                    detail: Some("The plan of the run was made with another value.".to_owned()),
+                    hint: Some(format!(
+                        "Options that can change are {}.",
+                        valid::list_quoted(RESUMABLE)
+                    )),
+                });
+            }
+            options[name] = value.clone();
+        }
+        Options::parse(&options)
     }
 
     /// Whether neither schemas nor tables were chosen, so that what lies outside of them is wanted too.
@@ -263,6 +311,16 @@ mod tests {
             let written = options.to_json().expect("canonical JSON");
             assert_eq!(parse(written.clone()), options);
             assert_eq!(parse(written.clone()).to_json().expect("canonical JSON"), written);
+        }
+    }
+
+    #[test]
+    fn a_resumed_run_takes_new_words_about_how_and_none_about_what() {
+        let options = parse(json!({"jobs": 4, "tables": "a", "progress": false}));
+        let resumed = options.resume_with(&json!({"jobs": 2, "tables": ["a"]})).expect("options");
+        assert_eq!(resumed, parse(json!({"jobs": 2, "tables": "a", "progress": false})));
+        for other in [json!({"tables": "b"}), json!({"overwrite": true}), json!({"job": 1})] {
+            assert!(matches!(options.resume_with(&other), Err(Error::Option { .. })), "{other}");
         }
     }
 

@@ -53,6 +53,9 @@ const DAY_S: u64 = 24 * 60 * 60;
 /// More workers than any server has cores; PostgreSQL's own limit is far above.
 const MAX_JOBS: u64 = 1024;
 
+/// Attempts after which anybody would have looked.
+const MAX_RETRIES: u64 = 1000;
+
 /// Row counts stop at what a bigint holds.
 const MAX_ROWS: u64 = 9_223_372_036_854_775_807;
 
@@ -271,6 +274,24 @@ pub const VALID: &[OptionSpec] = &[
         kind: Kind::Choice(&["stop", "continue"]),
         default: "\"stop\"",
         meaning: "`continue` finishes all that does not depend on the failure, then fails",
+    },
+    OptionSpec {
+        name: "retries",
+        kind: Kind::Count(0..=MAX_RETRIES),
+        default: "6",
+        meaning: "attempts to get back to a source that was lost which may fail in a row",
+    },
+    OptionSpec {
+        name: "retry_delay",
+        kind: Kind::Interval(IntervalRange { unit_s: 1, range_s: 0..=3600, has_off: false }),
+        default: "\"1s\"",
+        meaning: "time before the first of them; each further one waits twice as long, up to a minute",
+    },
+    OptionSpec {
+        name: "lock_timeout",
+        kind: Kind::Interval(IntervalRange { unit_s: 1, range_s: 1..=DAY_S, has_off: true }),
+        default: "\"0s\"",
+        meaning: "longest wait for a lock of somebody else's, on either side; 0 or false: for ever",
     },
     OptionSpec {
         name: "settings",

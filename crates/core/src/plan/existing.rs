@@ -18,6 +18,7 @@ use std::collections::{HashMap, HashSet};
 use serde::Deserialize;
 
 use super::Note;
+use super::task::StatementMode;
 use crate::Result;
 use crate::ddl::{Attribute, Item, ItemKind};
 use crate::model::{Catalog, Table};
@@ -60,6 +61,8 @@ pub struct Restored {
     /// OID of its table on the target.
     pub table_oid: u32,
     pub statements: Vec<String>,
+    /// Whether it may turn out that it cannot be built.
+    pub mode: StatementMode,
 }
 
 /// What is to be done about the target as it is.

@@ -12,7 +12,7 @@
 //! many are parked.
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap, HashSet};
+use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet};
 
 use super::task::{LockMode, Task, TaskKind};
 use crate::Result;
@@ -176,19 +176,31 @@ impl Graph {
             open_count: 0,
         };
         let mut index_by_table = HashMap::new();
+        // What is to be done again before a task that is done: whoever needs the task waits for that.
+        let mut behind: HashMap<usize, BTreeSet<usize>> = HashMap::new();
         for (index, task) in tasks.iter().enumerate() {
             let wants = graph.find_wants(task, &mut index_by_table);
             let is_done = done.contains(&task.id);
-            let mut missing = 0;
+            let mut before: BTreeSet<usize> = BTreeSet::new();
             for dependency in &task.depends_on {
-                let Some(before) = graph.index_by_id.get(dependency).copied() else {
+                let Some(needed) = graph.index_by_id.get(dependency).copied() else {
                     return Err(Error::Internal(format!(
                         "task {} depends on task {dependency}, which is not before it",
                         task.id
                     )));
                 };
-                graph.nodes[before].dependents.push(index);
-                missing += usize::from(graph.nodes[before].state != State::Ended(Outcome::Done));
+                match behind.get(&needed) {
+                    Some(open) => before.extend(open),
+                    None => before.extend([needed]),
+                }
+            }
+            let missing = before.len();
+            if is_done {
+                behind.insert(index, before);
+            } else {
+                for needed in before {
+                    graph.nodes[needed].dependents.push(index);
+                }
             }
             let state = if is_done { State::Ended(Outcome::Done) } else { State::Waiting };
             graph.open_count += usize::from(!is_done);

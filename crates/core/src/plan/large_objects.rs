@@ -35,8 +35,13 @@ pub fn add_copies(plan: &mut Plan, objects: &LargeObjects, after: Option<i32>) {
     };
     let needed = if cleared.is_empty() { after.into_iter().collect() } else { cleared };
     let mut copies = Vec::new();
-    for batch in &objects.batches {
-        let work = Work::LargeObjects { table_id, first: batch.first, last: batch.last };
+    let firsts = objects.batches.iter().skip(1).map(|batch| batch.first);
+    // Without gaps, so that large objects which a later snapshot sees are in one of the ranges too.
+    let mut first = 0;
+    for (batch, next) in objects.batches.iter().zip(firsts.map(Some).chain([None])) {
+        let last = next.map_or(u32::MAX, |next| next - 1);
+        let work = Work::LargeObjects { table_id, first, last };
+        first = last.wrapping_add(1);
         let object = name_range(batch.first, batch.last);
         copies.push(push(plan, object, work, needed.clone()));
         if let Some(task) = plan.tasks.last_mut() {
@@ -78,6 +83,7 @@ fn add_table(plan: &mut Plan, objects: &LargeObjects) -> Option<i32> {
         format: Format::Binary,
         rows: objects.batches.iter().map(|batch| batch.objects).sum(),
         bytes: objects.batches.iter().map(|batch| batch.bytes).sum(),
+        parts: Vec::new(),
     });
     Some(table_id)
 }

@@ -81,6 +81,17 @@ pub struct RunTable {
     pub format: Format,
     pub rows: i64,
     pub bytes: i64,
+    /// The relations that its copied rows are in; none for what is not in tables.
+    pub parts: Vec<RunPart>,
+}
+
+/// A relation with rows that a run copies: the table itself, or a partition.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunPart {
+    /// OID on the source.
+    pub oid: u32,
+    pub source: QualifiedName,
+    pub target: QualifiedName,
 }
 
 /// A statement for the target and the object it makes or changes.
@@ -115,6 +126,10 @@ pub enum StatementMode {
     TrustedForeignKey,
     /// Adds a foreign key that is left not valid.
     NotValidForeignKey,
+    /// Makes a table logged that was loaded unlogged: what was copied into it then survives a crash.
+    SetLogged,
+    /// Builds what an earlier run had dropped and could not build: it may fail again.
+    Owed,
     /// The text is for people only; what runs holds a secret and is read from the source.
     Secret(ObjectId),
 }
@@ -161,6 +176,17 @@ impl Work {
                 .iter()
                 .any(|statement| matches!(statement.mode, StatementMode::Secret(_))),
             Work::RemoveLargeObjects { .. } => false,
+        }
+    }
+
+    /// The relations of the source whose rows are read.
+    pub fn source_relations(&self) -> Vec<&QualifiedName> {
+        match self {
+            Work::Copy { loads } => loads.iter().map(|load| &load.source).collect(),
+            Work::Check { tables } => {
+                tables.iter().flat_map(|table| &table.source).map(|part| &part.relation).collect()
+            }
+            _ => Vec::new(),
         }
     }
 

@@ -178,6 +178,7 @@ impl<'a> Planner<'a> {
             format: self.choose_format(table, other),
             rows: with_data.iter().map(rows).sum(),
             bytes: with_data.iter().map(|leaf| leaf.total_bytes).sum(),
+            parts: Vec::new(),
         };
         let check = CheckTable {
             table_id: run_table.table_id,
@@ -253,6 +254,7 @@ impl<'a> Planner<'a> {
                 format: Format::Binary,
                 rows: estimate_rows(table.row_estimate, table.page_count, table.main_bytes),
                 bytes: table.total_bytes,
+                parts: Vec::new(),
             };
             self.checks.push(Some(CheckTable {
                 table_id: run_table.table_id,

@@ -309,6 +309,11 @@ impl Dsn {
         self.application_name.as_deref()
     }
 
+    /// Allows no more than this for opening a connection.
+    pub fn limit_connect_timeout(&mut self, limit: Duration) {
+        self.connect_timeout = Some(self.connect_timeout.map_or(limit, |given| given.min(limit)));
+    }
+
     /// Time for one host to answer, up to the end of the login; None waits for ever.
     pub fn connect_timeout(&self) -> Option<Duration> {
         self.connect_timeout

@@ -7,6 +7,7 @@ pub mod large_objects;
 pub mod ranges;
 pub mod session;
 pub mod snapshot;
+pub mod unchanged;
 pub mod wire;
 
 use crate::Result;

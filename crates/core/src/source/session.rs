@@ -4,6 +4,8 @@
 //! Comes in: a `Dsn` and what this session is for. Goes out: a connection with all settings below in
 //! force, or an error before anything was read.
 
+use std::time::Duration;
+
 use super::CatalogSession;
 use super::dsn::Dsn;
 use super::wire::Connection;
@@ -12,6 +14,12 @@ use crate::{Error, Result};
 
 /// Oldest version of a source: the first with declarative partitions, identity and today's numbering.
 const OLDEST_VERSION_NUM: u32 = 100_000;
+
+/// Time for a look at whether a server that says nothing is at work.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// SQLSTATE of a server that has as many sessions as it can.
+const TOO_MANY_CONNECTIONS: &str = "53300";
 
 /// SQLSTATE of what a server cannot do.
 const FEATURE_NOT_SUPPORTED: &str = "0A000";
@@ -54,6 +62,8 @@ pub struct SessionSettings {
     /// PostgreSQL's name of the encoding in which COPY delivers text: the target's. Catalogs and
     /// statements are UTF-8 always.
     pub copy_encoding: String,
+    /// Longest wait for a lock; zero: for ever.
+    pub lock_timeout: Duration,
 }
 
 /// Opens a session and makes it independent of the defaults of role and database.
@@ -61,13 +71,41 @@ pub fn open(dsn: &Dsn, settings: &SessionSettings) -> Result<Connection> {
     let mut connection = Connection::connect(dsn, &settings.application_name)?;
     check_server(&connection)?;
     connection.execute(&settings_sql(connection.version_num()))?;
+    if !settings.lock_timeout.is_zero() {
+        connection
+            .execute(&format!("set lock_timeout = '{}s'", settings.lock_timeout.as_secs()))?;
+    }
     // Servers on systems that cannot watch a socket refuse; then statements just run to their end.
     match connection.execute(WATCH_CLIENT) {
         Ok(_) | Err(Error::Remote(_)) => {}
         Err(error) => return Err(error),
     }
     connection.set_copy_encoding(&settings.copy_encoding);
+    watch(&mut connection, dsn, &settings.application_name)?;
     Ok(connection)
+}
+
+/// Has a silent server looked at over another connection.
+fn watch(connection: &mut Connection, dsn: &Dsn, application_name: &str) -> Result<()> {
+    let (mut dsn, name) = (dsn.clone(), application_name.to_owned());
+    dsn.limit_connect_timeout(LOOK_TIMEOUT);
+    let query = format!(
+        "select a.state = 'active' and a.wait_event_type is distinct from 'Client' \
+         from pg_catalog.pg_stat_activity a where a.pid = {}",
+        connection.process_id()
+    );
+    connection.watch(Box::new(move || {
+        let look = || {
+            let mut other = Connection::connect(&dsn, &name)?;
+            other.watch(Box::new(|| false))?;
+            other.query(&query)
+        };
+        match look() {
+            Ok(rows) => rows.first().is_some_and(|row| row[0].as_deref() == Some("t")),
+            // A server without a place for another session is there.
+            Err(error) => error.sqlstate() == TOO_MANY_CONNECTIONS,
+        }
+    }))
 }
 
 /// Refuses servers that cannot be a source.
@@ -129,6 +167,7 @@ mod tests {
         let settings = SessionSettings {
             application_name: "test".to_owned(),
             copy_encoding: "UTF8".to_owned(),
+            lock_timeout: Duration::ZERO,
         };
         let pid = fake::PROCESS_ID;
         for (version_num, version, pid, expected) in [

@@ -27,6 +27,9 @@ const UNDEFINED: [&str; 2] = ["42P01", "3F000"];
 /// SQLSTATE of a lock that would have to be waited for.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
 
+/// SQLSTATEs of a snapshot that cannot be imported because nobody holds it any more.
+const NOT_THERE: [&str; 3] = ["22023", "42704", "55000"];
+
 /// A table of the source as the list has it; a table that was dropped and created again has another oid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceTable {
@@ -55,6 +58,8 @@ pub struct Snapshot {
     pub lsn: String,
     /// Whether the source is a standby.
     pub is_in_recovery: bool,
+    /// Bounds and transactions in progress, `xmin:xmax:xip`: what tells it from any other snapshot.
+    pub xids: String,
 }
 
 /// Whether a lock was had.
@@ -104,28 +109,53 @@ fn attempt_repeatedly(
     })
 }
 
-/// Begins a transaction that uses the snapshot `id`, exports it again and returns the new name. After
-/// an error no transaction is open.
-pub fn import(connection: &mut Connection, id: &str) -> Result<String> {
+/// Begins a transaction that uses the snapshot `id`, exports it again and returns it under its new name,
+/// without tables. After an error no transaction is open.
+pub fn import(connection: &mut Connection, id: &str) -> Result<Snapshot> {
     begin(connection)
         .and_then(|()| adopt(connection, id))
         .and_then(|()| export(connection, Vec::new()))
-        .map(|snapshot| snapshot.id)
         .map_err(|error| roll_back(connection, error))
 }
 
-/// Locks a table in the open transaction if nobody has to be waited for.
-pub fn lock_nowait(connection: &mut Connection, table: &QualifiedName) -> Result<LockOutcome> {
+/// Begins a transaction that uses a snapshot under one of its names, exports it again and returns the
+/// new name. Names may have been given to other snapshots since; `xids` tells. After an error no
+/// transaction is open.
+///
+/// # Errors
+/// `Error::SnapshotGone` if no session holds it any more under any of the names.
+pub fn import_any(connection: &mut Connection, names: &[String], xids: &str) -> Result<String> {
+    for name in names {
+        match import(connection, name) {
+            Ok(snapshot) if snapshot.xids == xids => return Ok(snapshot.id),
+            Ok(_) => connection.execute("rollback").map(drop)?,
+            Err(Error::Remote(remote)) if NOT_THERE.contains(&remote.sqlstate.as_str()) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(Error::SnapshotGone)
+}
+
+/// Locks a table in the open transaction if nobody has to be waited for; returns its file's number,
+/// which changes when the table is truncated or rewritten.
+pub fn lock_nowait(
+    connection: &mut Connection,
+    table: &QualifiedName,
+) -> Result<(LockOutcome, Option<u32>)> {
     let sql = format!(
         "savepoint pgmig_lock; lock table only {} in access share mode nowait; \
-         release savepoint pgmig_lock",
-        table.quoted()
+         release savepoint pgmig_lock; select pg_catalog.pg_relation_filenode({})",
+        table.quoted(),
+        quote_literal(&table.quoted())
     );
-    match connection.execute(&sql) {
-        Ok(_) => Ok(LockOutcome::Locked),
+    match connection.query(&sql) {
+        Ok(rows) => {
+            let file = rows.into_iter().flatten().flatten().next();
+            Ok((LockOutcome::Locked, file.and_then(|file| file.parse().ok())))
+        }
         Err(Error::Remote(error)) if error.sqlstate == LOCK_NOT_AVAILABLE => {
             connection.execute("rollback to savepoint pgmig_lock; release savepoint pgmig_lock")?;
-            Ok(LockOutcome::Busy)
+            Ok((LockOutcome::Busy, None))
         }
         Err(error) => Err(error),
     }
@@ -169,11 +199,12 @@ fn adopt(connection: &mut Connection, id: &str) -> Result<()> {
 fn export(connection: &mut Connection, tables: Vec<SourceTable>) -> Result<Snapshot> {
     let rows = connection.query(include_str!("export_snapshot.sql"))?;
     match rows.first().map(Vec::as_slice) {
-        Some([Some(id), Some(lsn), Some(is_in_recovery)]) => Ok(Snapshot {
+        Some([Some(id), Some(lsn), Some(is_in_recovery), Some(xids)]) => Ok(Snapshot {
             id: id.clone(),
             tables,
             lsn: lsn.clone(),
             is_in_recovery: is_in_recovery == "t",
+            xids: xids.clone(),
         }),
         _ => Err(Error::Protocol("a snapshot was exported without name or position".to_owned())),
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::{Builder, lock_all, name_group};
 use crate::plan::data_table::{GROUP_BYTES, GROUP_RELATIONS};
-use crate::plan::task::{LockMode, RunTable, TaskKind, Work};
+use crate::plan::task::{LockMode, RunPart, RunTable, TaskKind, Work};
 
 impl Builder<'_> {
     /// Puts small tables into groups, by the order in which they come.
@@ -51,6 +51,14 @@ impl Builder<'_> {
                 format: table.format.clone(),
                 rows: table.rows(),
                 bytes: table.bytes(),
+                parts: table
+                    .copied_parts()
+                    .map(|part| RunPart {
+                        oid: part.oid,
+                        source: part.source.clone(),
+                        target: part.target.clone(),
+                    })
+                    .collect(),
             });
             if let Some(reason) = &table.route_reason {
                 let message = format!("rows are loaded and compared through it: {reason}");

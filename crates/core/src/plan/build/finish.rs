@@ -33,8 +33,11 @@ impl Builder<'_> {
                     TaskKind::Constraint
                 }
             };
+            let mode = restored.mode;
             let statements = restored.statements.iter();
-            let statements = statements.map(|sql| Statement::new(&restored.object, sql)).collect();
+            let statements = statements
+                .map(|sql| Statement { mode, ..Statement::new(&restored.object, sql) })
+                .collect();
             let work = Work::Statements { statements };
             let id = self.push(kind, restored.object.clone(), work, std::mem::take(&mut needed));
             needed.insert(id);

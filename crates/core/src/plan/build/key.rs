@@ -240,7 +240,9 @@ impl Builder<'_> {
                     .flatten()
                     .copied()
                     .collect();
-            let work = Work::Statements { statements: vec![Statement::new(&object, &sql)] };
+            let mode = StatementMode::SetLogged;
+            let statement = Statement { mode, ..Statement::new(&object, &sql) };
+            let work = Work::Statements { statements: vec![statement] };
             let id = self.push(TaskKind::Constraint, object, work, needed);
             self.describe_table_task(part.oid, LockMode::AccessExclusive);
             self.keys_of.entry(part.oid).or_default().push(id);

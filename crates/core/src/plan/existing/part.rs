@@ -11,6 +11,7 @@ use crate::model::{Catalog, Class, Index, Table, TableKind};
 use crate::name::{QualifiedName, quote_ident, quote_qualified};
 use crate::options::Options;
 use crate::plan::Note;
+use crate::plan::task::StatementMode;
 
 /// What the run makes if it is not there.
 pub(super) fn find_made(sides: &Sides<'_>, options: &Options) -> HashSet<Identity> {
@@ -28,6 +29,10 @@ pub(super) fn drop_parts(
     let loaded: HashSet<u32> = pairs.iter().map(|(_, target)| target.oid).collect();
     let pinned = pinned_indexes(sides.target, &loaded);
     let new_keys = new_primary_keys(sides, made);
+    let made_keys: HashSet<(Option<&str>, &str)> = kept_items(sides)
+        .filter(|item| is_key(item.kind) && made.contains(&identify(item)))
+        .map(|item| (item.schema.as_deref(), item.name.as_str()))
+        .collect();
     let mut gone = HashSet::new();
     let mut drops: Vec<(u8, Drop)> = Vec::new();
     for item in sides.target_items {
@@ -48,6 +53,20 @@ pub(super) fn drop_parts(
             continue;
         }
         let is_replaced = item.kind == ItemKind::PrimaryKey && new_keys.contains(&name);
+        // The index of a key that an earlier run did not live to make one.
+        let is_half_a_key = item.kind == ItemKind::Index
+            && made_keys.contains(&(item.schema.as_deref(), item.name.as_str()));
+        if is_half_a_key {
+            let drop = Drop {
+                kind: item.kind,
+                object: item.object.clone(),
+                table: name,
+                sql,
+                definition: Vec::new(),
+            };
+            drops.push((rank, drop));
+            continue;
+        }
         if !is_made && is_replaced {
             let message = "replaced by the primary key that the table has on the source".to_owned();
             existing.notes.push(Note { object: item.object.clone(), message });
@@ -57,6 +76,7 @@ pub(super) fn drop_parts(
                 object: item.object.clone(),
                 table_oid: table.oid,
                 statements: statements(item),
+                mode: StatementMode::Plain,
             });
         }
         let definition = statements(item);
@@ -127,6 +147,7 @@ pub(super) fn take_over_owed(
                 object: owed.object.clone(),
                 table_oid: *table_oid,
                 statements: owed.definition.clone(),
+                mode: StatementMode::Owed,
             });
         }
         existing.drops.push(owed.clone());
@@ -144,6 +165,11 @@ fn new_primary_keys(sides: &Sides<'_>, made: &HashSet<Identity>) -> HashSet<Qual
         .filter_map(|item| by_oid.get(&item.table_oid?))
         .map(|table| QualifiedName::new(&table.schema, &table.name))
         .collect()
+}
+
+/// Whether a constraint of this kind has an index of its name.
+fn is_key(kind: ItemKind) -> bool {
+    matches!(kind, ItemKind::PrimaryKey | ItemKind::Unique | ItemKind::Exclusion)
 }
 
 /// The tables of the pairs and the partitioned tables above them, on the target.

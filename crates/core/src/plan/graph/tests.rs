@@ -211,6 +211,22 @@ fn tasks_done_before_are_not_done_again() {
 }
 
 #[test]
+fn what_is_done_again_goes_before_all_that_came_after_it() {
+    let tasks = [
+        task(1, TaskKind::Copy, 0, &[]),
+        task(2, TaskKind::Ddl, 0, &[1]),
+        task(3, TaskKind::Ddl, 0, &[2]),
+        task(4, TaskKind::Refresh, 0, &[3]),
+    ];
+    let mut graph = Graph::new(&tasks, &[2, 3], 8).unwrap();
+    assert_eq!(start_all(&mut graph), [1]);
+    finish(&mut graph, 1);
+    assert_eq!(start_all(&mut graph), [4]);
+    finish(&mut graph, 4);
+    assert!(graph.is_finished());
+}
+
+#[test]
 fn a_task_put_back_is_done_again_and_holds_nothing_meanwhile() {
     let mut graph = graph(&[
         lock(task(1, TaskKind::Index, 9 * MB, &[]), "t", LockMode::AccessExclusive),

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::message::{self, HEADER_BYTES};
+use super::silence::{self, Silence};
 use super::socket::{Socket, Stream};
 use crate::{Error, Result};
 
@@ -64,6 +65,8 @@ pub(super) struct Channel {
     parameters: BTreeMap<String, String>,
     /// Why the channel cannot be used any more.
     closed: Option<String>,
+    /// What is done about a server that says nothing.
+    silence: Option<Silence>,
 }
 
 impl Channel {
@@ -83,6 +86,7 @@ impl Channel {
             limit: LOGIN_MESSAGE_BYTES,
             parameters: BTreeMap::new(),
             closed: None,
+            silence: None,
         }
     }
 
@@ -91,6 +95,12 @@ impl Channel {
         self.deadline = None;
         self.limit = MESSAGE_BYTES;
         self.socket.set_timeout(None).map_err(|error| self.lose(&error))
+    }
+
+    /// Has the server watched from now on while it says nothing; after the login.
+    pub(super) fn watch(&mut self, silence: Silence) -> Result<()> {
+        self.silence = Some(silence);
+        self.socket.set_timeout(Some(silence::INTERVAL)).map_err(|error| self.lose(&error))
     }
 
     /// A handle that ends this connection from another thread.
@@ -125,10 +135,11 @@ impl Channel {
 
     /// Closes the channel because of an error of the socket.
     fn lose(&mut self, error: &io::Error) -> Error {
-        let why = match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                "no answer within the time allowed".to_owned()
+        let why = match error {
+            _ if is_timeout(error) && self.silence.is_some() => {
+                "the network has stopped passing bytes".to_owned()
             }
+            _ if is_timeout(error) => "no answer within the time allowed".to_owned(),
             _ => error.to_string(),
         };
         self.close(&why);
@@ -290,6 +301,11 @@ impl Channel {
             }
             match self.stream.read(target) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if is_timeout(&error) => {
+                    if !self.silence.as_mut().is_some_and(Silence::goes_on) {
+                        break Err(error);
+                    }
+                }
                 result => break result,
             }
         };
@@ -299,7 +315,12 @@ impl Channel {
                 self.close(why);
                 Err(Error::Lost(why.to_owned()))
             }
-            Ok(count) => Ok(count),
+            Ok(count) => {
+                if let Some(silence) = &mut self.silence {
+                    silence.break_off();
+                }
+                Ok(count)
+            }
             Err(error) => Err(self.lose(&error)),
         }
     }
@@ -317,6 +338,10 @@ impl Channel {
         let text = bytes[1..].split(|&byte| byte == 0).next().unwrap_or_default();
         Ok(Some(message::clean(String::from_utf8_lossy(text).trim())))
     }
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
 /// Says goodbye, so that the server does not log a lost client.

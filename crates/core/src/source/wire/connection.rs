@@ -6,6 +6,7 @@
 
 use super::channel::{Channel, Message, ShutdownHandle};
 use super::message::HEADER_BYTES;
+use super::silence::{IsAtWork, Silence};
 use super::{CancelToken, connect, message};
 use crate::source::CatalogSession;
 use crate::source::dsn::Dsn;
@@ -143,6 +144,12 @@ impl Connection {
     /// Sets the encoding in which `copy_out` delivers data.
     pub fn set_copy_encoding(&mut self, encoding: &str) {
         self.copy_encoding = Some(encoding.to_owned()).filter(|encoding| encoding != "UTF8");
+    }
+
+    /// Has `is_at_work` asked, on the thread that waits, whenever the server says nothing for a while;
+    /// the session is lost when it says no.
+    pub fn watch(&mut self, is_at_work: IsAtWork) -> Result<()> {
+        self.channel.watch(Silence::new(is_at_work))
     }
 
     /// A handle that ends this session from another thread.

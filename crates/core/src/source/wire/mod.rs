@@ -18,6 +18,7 @@ pub(crate) mod fake;
 mod login;
 mod message;
 mod scram;
+mod silence;
 mod socket;
 mod tls;
 
@@ -25,3 +26,4 @@ pub use cancel::CancelToken;
 pub use channel::ShutdownHandle;
 pub use connection::{Connection, Server, TransactionStatus};
 pub use copy_out::{BUFFER_BYTES, CopySink};
+pub use silence::IsAtWork;

@@ -1,0 +1,48 @@
+//! How long to wait before the next attempt to get back to the source, and when to give up.
+
+use std::time::{Duration, Instant};
+
+use pgmig_core::options::Options;
+
+/// Longest wait between two attempts.
+const MAX_DELAY: Duration = Duration::from_secs(60);
+
+/// Attempts that have failed in a row.
+#[derive(Debug, Clone)]
+pub(super) struct Backoff {
+    failures: u32,
+    retries: u32,
+    delay: Duration,
+    until: Instant,
+}
+
+impl Backoff {
+    /// None so far.
+    pub fn new(options: &Options) -> Self {
+        Backoff {
+            failures: 0,
+            retries: options.retries,
+            delay: options.retry_delay,
+            until: Instant::now(),
+        }
+    }
+
+    /// Counts a failure; true if there is another attempt to come.
+    pub fn fail(&mut self) -> bool {
+        let doublings = self.failures.min(16);
+        let delay = self.delay.saturating_mul(1 << doublings).min(MAX_DELAY.max(self.delay));
+        self.until = Instant::now() + delay;
+        self.failures += 1;
+        self.failures <= self.retries
+    }
+
+    /// What is left of the wait.
+    pub fn remaining(&self) -> Duration {
+        self.until.saturating_duration_since(Instant::now())
+    }
+
+    /// How many attempts have failed.
+    pub fn failures(&self) -> u32 {
+        self.failures
+    }
+}
