@@ -1,0 +1,59 @@
+//! What the executor says of new rows.
+
+use pgrx::pg_sys;
+
+/// Checks and partition bounds of a table, as the executor asks them.
+pub(super) struct Checks {
+    state: *mut pg_sys::EState,
+    table: *mut pg_sys::ResultRelInfo,
+    has_constraints: bool,
+    is_partition: bool,
+}
+
+impl Checks {
+    /// None if there are none.
+    pub(super) fn new(relation: pg_sys::Relation) -> Option<Self> {
+        // SAFETY: the relation is open.
+        let (constraints, class) = unsafe { ((*(*relation).rd_att).constr, &*(*relation).rd_rel) };
+        // SAFETY: the descriptor's own.
+        let has_constraints = !constraints.is_null() && unsafe { (*constraints).num_check } > 0;
+        if !has_constraints && !class.relispartition {
+            return None;
+        }
+        // SAFETY: allocated in the current memory context, which outlives the load.
+        let state = unsafe { pg_sys::CreateExecutorState() };
+        let size = size_of::<pg_sys::ResultRelInfo>();
+        // SAFETY: as above.
+        let table = unsafe { pg_sys::palloc0(size) }.cast::<pg_sys::ResultRelInfo>();
+        // SAFETY: just allocated.
+        unsafe { (*table).type_ = pg_sys::NodeTag::T_ResultRelInfo };
+        // SAFETY: a relation outside any query, which is what number 0 stands for.
+        unsafe { pg_sys::InitResultRelInfo(table, relation, 0, std::ptr::null_mut(), 0) };
+        Some(Checks { state, table, has_constraints, is_partition: class.relispartition })
+    }
+
+    /// Raises if the row violates one.
+    pub(super) fn run(&self, slot: *mut pg_sys::TupleTableSlot) {
+        if self.has_constraints {
+            // SAFETY: the slot holds a row of the table.
+            unsafe { pg_sys::ExecConstraints(self.table, slot, self.state) };
+        }
+        if self.is_partition {
+            // SAFETY: as above.
+            unsafe { pg_sys::ExecPartitionCheck(self.table, slot, self.state, true) };
+        }
+        // SAFETY: made by the first check that evaluates something.
+        let context = unsafe { (*self.state).es_per_tuple_exprcontext };
+        if !context.is_null() {
+            // SAFETY: nothing refers to the row's intermediate results any more.
+            unsafe { pg_sys::MemoryContextReset((*context).ecxt_per_tuple_memory) };
+        }
+    }
+}
+
+impl Drop for Checks {
+    fn drop(&mut self) {
+        // SAFETY: made by `new`, freed only here.
+        unsafe { pg_sys::FreeExecutorState(self.state) };
+    }
+}

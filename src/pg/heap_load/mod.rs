@@ -1,0 +1,184 @@
+//! Rows of a binary stream written to a heap table without the executor in between.
+//!
+//! ```text
+//!   chunks ─ rows ─ tuples, formed from the wire's bytes ─ heap_multi_insert, many at a time
+//! ```
+//!
+//! For tables where COPY would do no more than that: a heap without triggers, indexes and generated
+//! columns. Checks and partition bounds are asked as COPY asks them. Values are the type's receive
+//! function's business wherever there is any doubt about them, TOAST is the heap's.
+
+mod batch;
+mod checks;
+mod columns;
+mod progress;
+mod receive;
+
+use pgmig_core::heap::form::{Refusal, TupleFormer};
+use pgmig_core::heap::rows::RowReader;
+use pgmig_core::{Error, Result};
+use pgrx::pg_sys;
+
+use self::batch::{Batch, Context};
+use self::checks::Checks;
+use self::columns::{column_name, read_columns};
+use self::progress::Progress;
+use self::receive::Receivers;
+use super::catch::catch;
+use super::heap_pages;
+
+/// `toast_tuple_target` of a table that does not set it.
+const DEFAULT_TOAST_TARGET: usize = 2032;
+
+/// A table that is being loaded, open under a lock that the transaction keeps.
+pub(in crate::pg) struct HeapLoad {
+    relation: pg_sys::Relation,
+    former: TupleFormer,
+    receivers: Receivers,
+    batch: Batch,
+    checks: Option<Checks>,
+}
+
+impl HeapLoad {
+    /// For a table that the caller has open and may insert into; None if COPY has to load it.
+    ///
+    /// With `freeze` the rows are written frozen: the table's file must be one that the current
+    /// transaction has made, which is checked.
+    pub(in crate::pg) fn open(
+        relation: pg_sys::Relation,
+        columns: &[String],
+        freeze: bool,
+    ) -> Option<Self> {
+        if !is_plain(relation) {
+            return None;
+        }
+        let definitions = read_columns(relation, columns)?;
+        if freeze {
+            require_new_file(relation);
+        }
+        let stored = definitions.iter().map(|definition| definition.column).collect();
+        Some(HeapLoad {
+            relation,
+            former: TupleFormer::new(stored, toast_target(relation)),
+            batch: Batch::new(freeze),
+            checks: Checks::new(relation),
+            receivers: Receivers::new(&definitions),
+        })
+    }
+
+    /// Writes the rows of a stream and returns their number; raises what the server raises.
+    ///
+    /// `next_chunk` gives the stream's chunks, takes each back for the next one, and ends with None.
+    pub(in crate::pg) fn write(
+        mut self,
+        mut next_chunk: impl FnMut(Vec<u8>) -> Result<Option<Vec<u8>>>,
+    ) -> Result<u64> {
+        let progress = Progress::begin(self.relation);
+        let context = Context::new();
+        let mut rows = RowReader::new(|used| {
+            // The next chunk may be long in coming.
+            progress.report();
+            next_chunk(used)
+        });
+        while let Some(row) = rows.next_row()? {
+            progress.count(row.len());
+            let tuples = &mut self.batch.bytes;
+            let start = tuples.len();
+            let formed = context.run(|| self.former.form(row, &mut self.receivers, tuples));
+            match formed {
+                Ok(length) => self.batch.lengths.push((start, length)),
+                Err(refusal) => return Err(self.explain(refusal)),
+            }
+            if self.batch.is_full() {
+                self.flush(&context);
+            }
+        }
+        self.flush(&context);
+        progress.end();
+        Ok(progress.rows.get() as u64)
+    }
+
+    /// Inserts the batch at hand, and forgets what was allocated for it.
+    fn flush(&mut self, context: &Context) {
+        pgrx::check_for_interrupts!();
+        if self.batch.lengths.is_empty() {
+            return;
+        }
+        self.batch.store(self.relation);
+        if let Some(checks) = &self.checks {
+            self.batch.slots().iter().for_each(|slot| checks.run(*slot));
+        }
+        context.run(|| self.batch.insert(self.relation));
+        self.batch.clear();
+        context.reset();
+    }
+
+    /// The server's complaint about a row.
+    fn explain(&self, refusal: Refusal) -> Error {
+        let Refusal::Null(index) = refusal else {
+            return Error::Protocol("a row does not have the table's columns".to_owned());
+        };
+        let column = column_name(self.relation, index);
+        let complaint = catch::<()>(|| {
+            pgrx::ereport!(
+                ERROR,
+                pgrx::PgSqlErrorCode::ERRCODE_NOT_NULL_VIOLATION,
+                format!("null value in column \"{column}\" violates not-null constraint")
+            );
+        });
+        match complaint {
+            Err(error) => error,
+            Ok(()) => Error::Internal("an error was not raised".to_owned()),
+        }
+    }
+}
+
+/// Whether nothing but the heap and constraints has to be told of new rows.
+fn is_plain(relation: pg_sys::Relation) -> bool {
+    // SAFETY: the relation is open.
+    let (class, triggers, constraints) =
+        unsafe { (&*(*relation).rd_rel, (*relation).trigdesc, (*(*relation).rd_att).constr) };
+    // SAFETY: the descriptor's own.
+    let is_generated = !constraints.is_null() && unsafe { (*constraints).has_generated_stored };
+    // SAFETY: the relation is open; the list is ours.
+    let indexes = unsafe { pg_sys::RelationGetIndexList(relation) };
+    heap_pages::is_heap_table(relation)
+        && triggers.is_null()
+        && indexes.is_null()
+        && !class.relhasrules
+        && !is_generated
+}
+
+/// Raises unless the current subtransaction has made the table's file.
+fn require_new_file(relation: pg_sys::Relation) {
+    // SAFETY: inside a transaction.
+    let current = unsafe { pg_sys::GetCurrentSubTransactionId() };
+    // SAFETY: the relation is open.
+    let created = unsafe { (*relation).rd_createSubid };
+    if created != current && file_made_by(relation) != current {
+        pgrx::error!("a table can be loaded with frozen rows only by who has truncated it");
+    }
+}
+
+#[cfg(feature = "pg15")]
+fn file_made_by(relation: pg_sys::Relation) -> pg_sys::SubTransactionId {
+    // SAFETY: the relation is open.
+    unsafe { (*relation).rd_newRelfilenodeSubid }
+}
+
+#[cfg(not(feature = "pg15"))]
+fn file_made_by(relation: pg_sys::Relation) -> pg_sys::SubTransactionId {
+    // SAFETY: the relation is open.
+    unsafe { (*relation).rd_newRelfilelocatorSubid }
+}
+
+fn toast_target(relation: pg_sys::Relation) -> usize {
+    // SAFETY: the relation is open; an ordinary table has options of this kind, or none.
+    let options = unsafe { (*relation).rd_options }.cast::<pg_sys::StdRdOptions>();
+    if options.is_null() {
+        return DEFAULT_TOAST_TARGET;
+    }
+    // SAFETY: checked above.
+    let target = unsafe { (*options).toast_tuple_target };
+    usize::try_from(target).unwrap_or(DEFAULT_TOAST_TARGET)
+}
