@@ -173,7 +173,7 @@ fn a_lock_that_takes_too_long_fails_the_run_if_that_was_asked_for() -> Result<()
     holder.batch_execute("rollback")?;
     databases.execute_on_target("create table t (id int)")?;
     let mut holder = databases.target()?;
-    holder.batch_execute("begin; lock table t in row exclusive mode")?;
+    holder.batch_execute("begin; lock table t in exclusive mode")?;
     let error = databases.migrate_in_vain(r#"{"lock_timeout": "1s"}"#)?;
     ensure!(error.code().code() == "55P03", "{error}");
     expect_nothing_left(&databases)
