@@ -6,7 +6,7 @@ use pgmig_core::heap::key_set::KeySet;
 use pgmig_core::heap::page::Pointer;
 use pgrx::pg_sys;
 
-use super::heap_pages::{self, TableAttribute, Unusual};
+use super::heap_pages::{self, FEWEST_BLOCKS, NO_LOCK, TableAttribute, Unusual};
 use super::{spi, utility};
 
 /// What a foreign key that is not checked is taken for.
@@ -17,12 +17,6 @@ pub enum Verdict {
     /// Not valid, until somebody validates it.
     NotValid,
 }
-
-/// Tables of fewer pages are checked by the server as fast.
-const FEWEST_BLOCKS: u32 = 128;
-
-/// For what is locked already, or stays locked.
-const NO_LOCK: pg_sys::LOCKMODE = pg_sys::NoLock as pg_sys::LOCKMODE;
 
 /// Runs one `alter table … add constraint … foreign key …` with the verdict instead of a check.
 ///

@@ -24,11 +24,8 @@ use pgmig_core::heap::page::Pointer;
 use pgmig_core::heap::sort::{Entry, KeyColumn, KeyLayout};
 use pgrx::pg_sys;
 
-use super::heap_pages::{self, Unusual};
+use super::heap_pages::{self, FEWEST_BLOCKS, NO_LOCK, Unusual};
 use super::{process, spi, transaction, utility};
-
-/// Tables of fewer pages are not worth the trouble.
-const FEWEST_BLOCKS: u32 = 128;
 
 /// Keys that are handed over between two looks for interrupts.
 const KEYS_PER_CHECK: usize = 1 << 16;
@@ -193,9 +190,6 @@ unsafe extern "C-unwind" {
         argument: *mut c_void,
     );
 }
-
-/// For what is locked already, or stays locked.
-const NO_LOCK: pg_sys::LOCKMODE = pg_sys::NoLock as pg_sys::LOCKMODE;
 
 /// Whether an access method's name, or none, stands for a B-tree.
 fn is_btree(name: *const std::ffi::c_char) -> bool {
