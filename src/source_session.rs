@@ -1,5 +1,6 @@
 //! A worker's session with the source: opened when first needed, under the run's snapshot.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use pgmig_core::error::RemoteError;
@@ -68,6 +69,8 @@ pub struct SourceSession {
 struct OpenSession {
     actor: Actor<Connection>,
     shutdown: ShutdownHandle,
+    /// Tables that its transaction has locked.
+    locked: HashSet<QualifiedName>,
 }
 
 impl SourceSession {
@@ -79,7 +82,7 @@ impl SourceSession {
     /// A session that is open already, in a transaction under the run's snapshot.
     pub fn over(login: SourceLogin, xids: String, actor: Actor<Connection>) -> Result<Self> {
         let shutdown = actor.call(|connection| Ok(connection.shutdown_handle()))?;
-        let open = Some(OpenSession { actor, shutdown });
+        let open = Some(OpenSession { actor, shutdown, locked: HashSet::new() });
         Ok(SourceSession { login, xids, names: Vec::new(), open })
     }
 
@@ -118,7 +121,7 @@ impl SourceSession {
             let name = snapshot::import_any(connection, &names, &xids)?;
             Ok((name, connection.shutdown_handle()))
         })?;
-        self.open = Some(OpenSession { actor, shutdown });
+        self.open = Some(OpenSession { actor, shutdown, locked: HashSet::new() });
         Ok(name)
     }
 
@@ -140,40 +143,69 @@ impl SourceSession {
         }
     }
 
-    /// Locks a table before it is read, without waiting: whoever waits for a stronger lock waits for
-    /// the run's own locks, so waiting behind them would never end. `file_node` is the number that the
-    /// table's file had when the snapshot was taken, if that is known.
-    pub fn lock(&mut self, table: &QualifiedName, file_node: Option<u32>) -> Result<()> {
-        let name = table.clone();
-        let refuse = |sqlstate: &str, message: &str, detail: &str, hint: &str| {
-            Err(Error::Remote(Box::new(RemoteError {
-                context: format!("table \"{table}\""),
-                sqlstate: sqlstate.to_owned(),
-                message: message.to_owned(),
-                detail: Some(detail.to_owned()),
-                hint: Some(hint.to_owned()),
-            })))
+    /// Locks tables before they are read, without waiting: whoever waits for a stronger lock waits for
+    /// the run's own locks, so waiting behind them would never end. With each table comes the number
+    /// that its file had when the snapshot was taken, if that is known.
+    pub fn lock(&mut self, tables: &[(QualifiedName, Option<u32>)]) -> Result<()> {
+        self.get()?;
+        let Some(open) = &mut self.open else {
+            return Err(Error::Internal("the session vanished".to_owned()));
         };
-        match self.get()?.call(move |connection| snapshot::lock_nowait(connection, &name))? {
-            (LockOutcome::Locked, found) if file_node.is_none() || found == file_node => Ok(()),
-            (LockOutcome::Locked, _) => refuse(
-                "55000",
-                "the table was truncated or rewritten after the snapshot was taken",
-                "Its rows of that time are gone.",
-                "Resume the run with pgmig.resume: it takes another snapshot.",
-            ),
-            (LockOutcome::Busy, _) => refuse(
+        let new: Vec<_> =
+            tables.iter().filter(|(table, _)| !open.locked.contains(table)).cloned().collect();
+        if new.is_empty() {
+            return Ok(());
+        }
+        let names: Vec<_> = new.iter().map(|(table, _)| table.clone()).collect();
+        let (outcome, found) =
+            open.actor.call(move |connection| snapshot::lock_nowait(connection, &names))?;
+        if outcome == LockOutcome::Busy {
+            let [(table, _)] = new.as_slice() else {
+                // One by one, to name the one that is.
+                return new.iter().try_for_each(|table| self.lock(std::slice::from_ref(table)));
+            };
+            return refuse_lock(
+                table,
                 "55P03",
                 "another session wants to lock the table exclusively",
                 "It waits for this run, so the run cannot wait for it in turn.",
                 "Cancel that session's ALTER, DROP, TRUNCATE, VACUUM FULL or LOCK on the source \
                  and resume the run.",
-            ),
+            );
         }
+        for ((table, file_node), found) in new.iter().zip(&found) {
+            if file_node.is_some() && found != file_node {
+                return refuse_lock(
+                    table,
+                    "55000",
+                    "the table was truncated or rewritten after the snapshot was taken",
+                    "Its rows of that time are gone.",
+                    "Resume the run with pgmig.resume: it takes another snapshot.",
+                );
+            }
+        }
+        open.locked.extend(new.into_iter().map(|(table, _)| table));
+        Ok(())
     }
 
     /// Ends the session and with it its share of the snapshot.
     pub fn close(&mut self) {
         self.open = None;
     }
+}
+
+fn refuse_lock(
+    table: &QualifiedName,
+    sqlstate: &str,
+    message: &str,
+    detail: &str,
+    hint: &str,
+) -> Result<()> {
+    Err(Error::Remote(Box::new(RemoteError {
+        context: format!("table \"{table}\""),
+        sqlstate: sqlstate.to_owned(),
+        message: message.to_owned(),
+        detail: Some(detail.to_owned()),
+        hint: Some(hint.to_owned()),
+    })))
 }

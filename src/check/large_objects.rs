@@ -61,8 +61,8 @@ fn count_source(context: &mut TaskContext) -> Result<i64> {
 /// The digest that was taken when the pages were copied, or else now.
 fn hash_source(context: &mut TaskContext, run: Option<i64>, table_id: i32) -> Result<Digest> {
     if let Some(run) = run {
-        let copies = context.state.read_copied(run, table_id)?;
-        let digests = copies.into_iter().filter_map(|(_, hex)| Digest::from_hex(0, &hex?));
+        let copies = context.state.read_copied(run, &[table_id])?;
+        let digests = copies.into_iter().filter_map(|(_, _, hex)| Digest::from_hex(0, &hex?));
         return Ok(digests.sum());
     }
     context.source.get()?.call(|connection| {

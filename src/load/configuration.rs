@@ -7,7 +7,7 @@ use pgmig_core::Result;
 use pgmig_core::plan::task::{Load, QualifiedNamePair};
 use pgrx::prelude::*;
 
-use super::{apply_sequences, copy_load};
+use super::{Streams, apply_sequences, copy_first};
 use crate::pg::{spi, transaction};
 use crate::run::state::{Event, Severity};
 use crate::run::worker::TaskContext;
@@ -38,8 +38,11 @@ pub fn copy(
         for load in loads.iter().rev().filter(|_| taken.is_some()) {
             spi::execute(&format!("delete {}", user_rows(load)));
         }
-        for load in loads {
-            copy_load(context, load)?;
+        context.lock_source(loads.iter().map(|load| &load.source))?;
+        let loads: Vec<&Load> = loads.iter().collect();
+        let mut streams = Streams::default();
+        for position in 0..loads.len() {
+            copy_first(context, &loads[position..], &mut streams)?;
             transaction::increment_command_counter();
         }
         apply_sequences(context, sequences)?;

@@ -7,6 +7,7 @@ pub mod large_objects;
 pub mod stream;
 
 use std::cell::OnceCell;
+use std::collections::VecDeque;
 
 use pgmig_core::digest::StreamDigest;
 use pgmig_core::error::TargetError;
@@ -18,12 +19,15 @@ use pgrx::prelude::*;
 use pgrx::spi::OwnedPreparedStatement;
 
 use crate::pg::copy_in::{CopyIn, Insertion, copy_in};
-use crate::pg::{spi, transaction};
+use crate::pg::{catch, spi, transaction};
 use crate::run::state::{CopiedTable, Event};
 use crate::run::worker::TaskContext;
 
 /// Sequences read from the source with one statement.
 const SEQUENCES_PER_QUERY: usize = 200;
+
+/// Loads whose rows are asked for with one message.
+const STREAMS_AHEAD: usize = 100;
 
 /// Rows of this length on average are inserted one by one: a thousand of them are more than a worker
 /// should hold in memory, and what each costs by itself no longer counts.
@@ -50,17 +54,22 @@ pub fn copy(context: &mut TaskContext, task: i32, loads: &[Load]) -> Result<Opti
     let run = context.request.run;
     // In a transaction of its own: nobody is to wait for a lock on pgmig's tables while rows are copied.
     let there = transaction::run(|| state.read_copied_tables(run, task))?;
+    let due: Vec<&Load> = loads.iter().filter(|load| !there.contains(&load.table_id)).collect();
     transaction::run(|| {
+        context.lock_source(due.iter().map(|load| &load.source))?;
+        let mut streams = Streams::default();
         let mut copied: Vec<CopiedTable> = Vec::new();
         let mut failed = None;
-        for load in loads.iter().filter(|load| !there.contains(&load.table_id)) {
+        for (position, load) in due.iter().enumerate() {
             // What is not truncated first cannot be done again in part.
             let is_alone = loads.len() == 1 || !load.truncate;
-            if context.options.on_error == OnError::Stop || is_alone {
-                add_copied(&mut copied, copy_load(context, load)?);
+            let stops = is_alone || context.options.on_error == OnError::Stop;
+            let mut copy = || copy_first(context, &due[position..], &mut streams);
+            if stops {
+                add_copied(&mut copied, copy()?);
                 continue;
             }
-            match transaction::run_nested(|| copy_load(context, load)) {
+            match transaction::run_nested(copy) {
                 Ok(load) => add_copied(&mut copied, load),
                 Err(error @ Error::Target(_)) => {
                     let object = format!("table {}", load.target);
@@ -90,9 +99,46 @@ fn add_copied(copied: &mut Vec<CopiedTable>, load: CopiedTable) {
     }
 }
 
-/// Copies the rows of one load.
-fn copy_load(context: &mut TaskContext, load: &Load) -> Result<CopiedTable> {
-    copy_rows(context, load).map_err(|error| {
+/// Streams that were asked for and not read yet, in the order of their loads.
+#[derive(Default)]
+struct Streams {
+    queue: VecDeque<stream::Stream>,
+}
+
+impl Streams {
+    /// The stream of the first of `loads`; those of the others are asked for along with it, so that the
+    /// source sends one table while another is written.
+    fn next(&mut self, context: &mut TaskContext, loads: &[&Load]) -> Result<stream::Stream> {
+        if self.queue.is_empty() {
+            let is_hashed = context.options.validation == Validation::Checksum;
+            let copies = loads.iter().take(STREAMS_AHEAD).map(|load| stream::Copy {
+                sql: load.copy_out_statement(),
+                digest: is_hashed.then(|| new_digest(&load.format, &load.columns)),
+            });
+            self.queue = stream::open_all(context.source.get()?, copies.collect())?;
+        }
+        let next = self.queue.pop_front();
+        next.ok_or_else(|| Error::Internal("a load without a stream".to_owned()))
+    }
+}
+
+/// Copies the rows of the first of `loads`, whose tables are locked on the source.
+fn copy_first(
+    context: &mut TaskContext,
+    loads: &[&Load],
+    streams: &mut Streams,
+) -> Result<CopiedTable> {
+    let Some(load) = loads.first() else {
+        return Err(Error::Internal("no load to copy".to_owned()));
+    };
+    let copied = catch::catch(|| {
+        let stream = streams.next(context, loads)?;
+        copy_rows(context, load, stream)
+    });
+    copied.map_err(|error| {
+        // A failed copy does not wait for what the source still has to say, which may take for ever.
+        context.source.abort();
+        streams.queue.clear();
         let error = match is_too_long(&error) {
             true => name_longest_row(context, load, error),
             false => error,
@@ -101,7 +147,11 @@ fn copy_load(context: &mut TaskContext, load: &Load) -> Result<CopiedTable> {
     })
 }
 
-fn copy_rows(context: &mut TaskContext, load: &Load) -> Result<CopiedTable> {
+fn copy_rows(
+    context: &mut TaskContext,
+    load: &Load,
+    stream: stream::Stream,
+) -> Result<CopiedTable> {
     let table = find_table(&load.target)?;
     // A new file costs more than a small table's rows, so an empty one is filled as it is. Its rows are
     // not frozen then: only who has made the file may do that.
@@ -110,12 +160,6 @@ fn copy_rows(context: &mut TaskContext, load: &Load) -> Result<CopiedTable> {
         spi::execute(&format!("truncate only {}", load.target.quoted()));
         transaction::increment_command_counter();
     }
-    context.lock_source(&load.source)?;
-    let digest = (context.options.validation == Validation::Checksum)
-        .then(|| new_digest(&load.format, &load.columns));
-    let actor = context.source.get()?;
-    let sql = load.copy_out_statement();
-    let stream = stream::open(actor, sql, digest)?;
     let target = CopyIn {
         table: table.oid,
         columns: &load.columns,
@@ -126,7 +170,6 @@ fn copy_rows(context: &mut TaskContext, load: &Load) -> Result<CopiedTable> {
             false => Insertion::Single,
         },
     };
-    // A failed copy does not wait for what the source still has to say, which may take for ever.
     let written =
         copy_in(&target, stream.chunks, stream.spent).inspect_err(|_| context.source.abort())?;
     let sent = stream.outcome.wait()??;

@@ -1,5 +1,6 @@
 //! A COPY stream from the source: read on the session's thread, handed over in buffers.
 
+use std::collections::VecDeque;
 use std::ops::ControlFlow;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -8,7 +9,7 @@ use pgmig_core::source::wire::{Connection, CopySink};
 use pgmig_core::{Error, Result};
 
 use crate::pg::copy_in::Chunk;
-use crate::pg::thread::{Actor, Pending};
+use crate::pg::thread::{Actor, Answer, Pending};
 
 /// Buffers on their way to the main thread: with a quarter of a megabyte each, enough to keep both
 /// sides busy and little enough to bound memory.
@@ -30,43 +31,60 @@ pub struct Sent {
     pub digest: Option<Digest>,
 }
 
-/// Begins a copy; rows are hashed on the way if a digest is given.
-pub fn open(
-    actor: &Actor<Connection>,
-    sql: String,
-    digest: Option<StreamDigest>,
-) -> Result<Stream> {
-    let (chunk_sender, chunks) = bounded(BUFFERS_AHEAD);
+/// What is to be copied: the statement, and a digest if rows are hashed on the way.
+pub struct Copy {
+    pub sql: String,
+    pub digest: Option<StreamDigest>,
+}
+
+/// Begins copies that the source sends one after another, without a pause; the streams are to be read
+/// in order. An error of one ends those behind it too.
+pub fn open_all(actor: &Actor<Connection>, copies: Vec<Copy>) -> Result<VecDeque<Stream>> {
     let (spent, spent_receiver) = bounded(BUFFERS_AHEAD);
-    let outcome = actor.begin(move |connection| {
-        let mut sink = Sink {
-            chunks: chunk_sender.clone(),
-            spent: spent_receiver,
-            digest,
-            bytes: 0,
-            broken: None,
-        };
-        let copied = connection.copy_out(&sql, &mut sink);
-        let copied = match sink.broken {
-            Some(error) => Err(error),
-            None => copied.and_then(|rows| {
-                let digest = sink.digest.map(StreamDigest::finish).transpose()?;
-                Ok(Sent { rows, bytes: sink.bytes, digest })
-            }),
-        };
-        // The main thread may have given up on the stream; then nobody listens.
-        let _ = chunk_sender.send(Chunk::End(copied.clone().map(drop)));
-        copied
+    let mut streams = VecDeque::with_capacity(copies.len());
+    let mut sqls = Vec::with_capacity(copies.len());
+    let mut outlets = VecDeque::with_capacity(copies.len());
+    for copy in copies {
+        let (chunk_sender, chunks) = bounded(BUFFERS_AHEAD);
+        let (answer, outcome) = Pending::new();
+        streams.push_back(Stream { chunks, spent: spent.clone(), outcome });
+        sqls.push(copy.sql);
+        outlets.push_back(Outlet { chunks: chunk_sender, answer, digest: copy.digest, bytes: 0 });
+    }
+    actor.begin(move |connection| {
+        let sqls: Vec<_> = sqls.iter().map(String::as_str).collect();
+        let mut sink = Sink { outlets, spent: spent_receiver, broken: None };
+        let copied = connection.copy_out_all(&sqls, &mut sink);
+        if let Err(error) = sink.broken.map_or(copied, Err) {
+            for outlet in sink.outlets {
+                outlet.answer(Err(error.clone()));
+            }
+        }
     })?;
-    Ok(Stream { chunks, spent, outcome })
+    Ok(streams)
+}
+
+/// The reading thread's end of a stream.
+struct Outlet {
+    chunks: Sender<Chunk>,
+    answer: Answer<Result<Sent>>,
+    digest: Option<StreamDigest>,
+    bytes: u64,
+}
+
+impl Outlet {
+    /// Says how the stream has ended. The main thread may have given up on it; then nobody listens.
+    fn answer(self, sent: Result<Sent>) {
+        let _ = self.chunks.send(Chunk::End(sent.as_ref().map(drop).map_err(Clone::clone)));
+        self.answer.give(sent);
+    }
 }
 
 /// Passes buffers on to the main thread.
 struct Sink {
-    chunks: Sender<Chunk>,
+    /// The stream at hand and those to come.
+    outlets: VecDeque<Outlet>,
     spent: Receiver<Vec<u8>>,
-    digest: Option<StreamDigest>,
-    bytes: u64,
     /// The stream is not what COPY writes.
     broken: Option<Error>,
 }
@@ -77,16 +95,28 @@ impl CopySink for Sink {
     }
 
     fn push(&mut self, buffer: Vec<u8>) -> ControlFlow<()> {
-        self.bytes += buffer.len() as u64;
-        if let Some(digest) = &mut self.digest {
-            if let Err(error) = digest.feed(&buffer) {
-                self.broken = Some(error);
-                return ControlFlow::Break(());
-            }
+        let Some(outlet) = self.outlets.front_mut() else {
+            return ControlFlow::Break(());
+        };
+        outlet.bytes += buffer.len() as u64;
+        if let Some(digest) = &mut outlet.digest
+            && let Err(error) = digest.feed(&buffer)
+        {
+            self.broken = Some(error);
+            return ControlFlow::Break(());
         }
-        match self.chunks.send(Chunk::Data(buffer)) {
+        match outlet.chunks.send(Chunk::Data(buffer)) {
             Ok(()) => ControlFlow::Continue(()),
             Err(_) => ControlFlow::Break(()),
         }
+    }
+
+    fn end(&mut self, rows: u64) {
+        let Some(mut outlet) = self.outlets.pop_front() else {
+            return;
+        };
+        let bytes = outlet.bytes;
+        let digest = outlet.digest.take().map(StreamDigest::finish).transpose();
+        outlet.answer(digest.map(|digest| Sent { rows, bytes, digest }));
     }
 }

@@ -10,6 +10,9 @@
 //!                                                            pages ─ keys ─ sort ─ callback
 //! ```
 //!
+//! Indexes of small tables are filled by `small_index` instead. Keys that are constraints are made the
+//! same way as long as they are small; those of large tables are indexes first.
+//!
 //! The scan sees what a scan under the lock of `CREATE INDEX` sees, or gives up: a table that somebody
 //! has updated or is writing to goes the usual way, and so does every index of another kind.
 
@@ -23,9 +26,16 @@ use pgmig_core::heap::key::KeyKind;
 use pgmig_core::heap::page::Pointer;
 use pgmig_core::heap::sort::{Entry, KeyColumn, KeyLayout};
 use pgrx::pg_sys;
+use pgrx::tupdesc::PgTupleDesc;
 
 use super::heap_pages::{self, FEWEST_BLOCKS, NO_LOCK, Unusual};
-use super::{process, spi, transaction, utility};
+use super::{key, process, small_index, spi, transaction, utility};
+
+/// OIDs from here on are not of the server's own types.
+const FIRST_UNPINNED: u32 = 10_000;
+
+/// Tables of more pages are not likely to have their keys on one.
+const MOST_SMALL_BLOCKS: u32 = 32;
 
 /// Keys that are handed over between two looks for interrupts.
 const KEYS_PER_CHECK: usize = 1 << 16;
@@ -40,18 +50,23 @@ thread_local! {
     static KEY_BYTES: Cell<usize> = const { Cell::new(0) };
 }
 
-/// Runs a statement, `CREATE INDEX` or any other; the server's ERROR is raised.
+/// Runs a statement, `CREATE INDEX`, `ALTER TABLE … ADD` of a key, or any other; the server's ERROR is
+/// raised.
 ///
 /// Unlike a statement run by the server, one that is sped up fires no event triggers.
 pub fn create(sql: &str) -> Result<()> {
     let text = utility::c_string(sql);
-    let Some(target) = Target::find(utility::parse_one(&text)) else {
+    let Some((target, way)) = Target::find(utility::parse_one(&text)) else {
         spi::execute(sql);
         return Ok(());
     };
+    if way == Way::Small {
+        target.build_small();
+        return Ok(());
+    }
     HAS_GIVEN_UP.set(false);
     let built = transaction::run_nested(|| {
-        target.build();
+        target.build_sorted();
         Ok(())
     });
     if built.is_err() && HAS_GIVEN_UP.get() {
@@ -61,6 +76,15 @@ pub fn create(sql: &str) -> Result<()> {
     built
 }
 
+/// How an index is built.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// By the server's builder, which our scan feeds in order.
+    Sorted,
+    /// By ourselves, on a single page.
+    Small,
+}
+
 /// A statement that can be sped up, and its table.
 struct Target {
     statement: *mut pg_sys::IndexStmt,
@@ -68,10 +92,11 @@ struct Target {
 }
 
 impl Target {
-    /// None if the statement is better left to the server. Locks the table as `CREATE INDEX` does.
-    fn find(node: *mut pg_sys::Node) -> Option<Self> {
-        let statement = utility::cast::<pg_sys::IndexStmt>(node, pg_sys::NodeTag::T_IndexStmt)?;
-        // SAFETY: made by the parser.
+    /// None if the statement is better left to the server. Locks the table as the statement does.
+    fn find(node: *mut pg_sys::Node) -> Option<(Self, Way)> {
+        let index = utility::cast::<pg_sys::IndexStmt>(node, pg_sys::NodeTag::T_IndexStmt);
+        let statement = index.or_else(|| key::index_of(node))?;
+        // SAFETY: made by the parser, or of its parts.
         let parsed = unsafe { &*statement };
         let is_plain = parsed.whereClause.is_null()
             && parsed.indexIncludingParams.is_null()
@@ -82,11 +107,13 @@ impl Target {
         if !is_plain {
             return None;
         }
+        let lock =
+            if parsed.isconstraint { pg_sys::AccessExclusiveLock } else { pg_sys::ShareLock };
         // SAFETY: raises if there is no such table or it is not the current user's.
         let table = unsafe {
             pg_sys::RangeVarGetRelidExtended(
                 parsed.relation,
-                pg_sys::ShareLock as pg_sys::LOCKMODE,
+                lock as pg_sys::LOCKMODE,
                 0,
                 Some(RangeVarCallbackOwnsRelation),
                 std::ptr::null_mut(),
@@ -94,45 +121,83 @@ impl Target {
         };
         // SAFETY: the table is there and locked.
         let relation = unsafe { pg_sys::table_open(table, NO_LOCK) };
-        let names = utility::elements::<pg_sys::IndexElem>(parsed.indexParams);
-        let is_worth_it = heap_pages::is_heap_table(relation)
-            && heap_pages::count_blocks(relation) >= FEWEST_BLOCKS
-            && names.into_iter().all(|element| is_narrow(table, element));
+        let way = Self::choose(relation, parsed);
         // SAFETY: opened above; the lock stays.
         unsafe { pg_sys::table_close(relation, NO_LOCK) };
-        is_worth_it.then_some(Target { statement, table })
+        Some((Target { statement, table }, way?))
     }
 
-    /// Creates the index and fills it.
-    fn build(&self) {
+    /// How the index of a table that is open and locked is built; None if by the server alone.
+    fn choose(table: pg_sys::Relation, parsed: &pg_sys::IndexStmt) -> Option<Way> {
+        if !heap_pages::is_heap_table(table) {
+            return None;
+        }
+        let elements = utility::elements::<pg_sys::IndexElem>(parsed.indexParams);
+        let columns: Option<Vec<_>> =
+            elements.into_iter().map(|element| Column::find(table, element)).collect();
+        let columns = columns?;
+        let blocks = heap_pages::count_blocks(table);
+        if blocks >= FEWEST_BLOCKS {
+            let is_narrow = |column: &Column| KeyKind::of_type(column.base.to_u32()).is_some();
+            let is_sorted = !parsed.isconstraint && columns.iter().all(is_narrow);
+            return is_sorted.then_some(Way::Sorted);
+        }
+        // SAFETY: the relation is open.
+        let persistence = unsafe { (*(*table).rd_rel).relpersistence };
+        let is_small = blocks <= MOST_SMALL_BLOCKS
+            && persistence as u8 == pg_sys::RELPERSISTENCE_PERMANENT
+            && columns.iter().all(Column::is_built_in)
+            && !(parsed.primary && columns.iter().any(|column| column.is_nullable));
+        is_small.then_some(Way::Small)
+    }
+
+    /// Creates the index and fills its only page, or has the server fill it if it takes more.
+    fn build_small(&self) {
+        self.open(|table, index, info| {
+            if !small_index::fill(table, index, info) {
+                // SAFETY: both are open and locked.
+                unsafe { pg_sys::index_build(table, index, info, false, false) };
+            }
+        });
+    }
+
+    /// Creates the index and fills it from sorted keys.
+    fn build_sorted(&self) {
+        self.open(|table, index, info| {
+            let settings = process::LocalSettings::new();
+            KEY_BYTES.set(share_memory(&settings));
+            // SAFETY: for this session's own entry in the table of activities.
+            unsafe {
+                pg_sys::pgstat_progress_start_command(
+                    pg_sys::ProgressCommandType::PROGRESS_COMMAND_CREATE_INDEX,
+                    self.table,
+                )
+            };
+            let scan = ScanInPlace::put(table);
+            // SAFETY: both are open and locked; the builder calls our scan.
+            unsafe { pg_sys::index_build(table, index, info, false, false) };
+            drop(scan);
+            // SAFETY: started above.
+            unsafe { pg_sys::pgstat_progress_end_command() };
+        });
+    }
+
+    /// Creates the index without filling it, and has that done while it and its table are open.
+    fn open(&self, fill: impl FnOnce(pg_sys::Relation, pg_sys::Relation, *mut pg_sys::IndexInfo)) {
         // SAFETY: made by the parser; what parse analysis would do is for expressions only.
         unsafe { (*self.statement).transformed = true };
         let index = self.define();
         // SAFETY: locked by the definition.
-        let relation = unsafe { pg_sys::table_open(self.table, NO_LOCK) };
+        let table = unsafe { pg_sys::table_open(self.table, NO_LOCK) };
         // SAFETY: as above.
         let index = unsafe { pg_sys::index_open(index, NO_LOCK) };
         // SAFETY: the index is open.
         let info = unsafe { pg_sys::BuildIndexInfo(index) };
-        let settings = process::LocalSettings::new();
-        KEY_BYTES.set(share_memory(&settings));
-        // SAFETY: for this session's own entry in the table of activities.
-        unsafe {
-            pg_sys::pgstat_progress_start_command(
-                pg_sys::ProgressCommandType::PROGRESS_COMMAND_CREATE_INDEX,
-                self.table,
-            )
-        };
-        let scan = ScanInPlace::put(relation);
-        // SAFETY: both are open and locked; the builder calls our scan.
-        unsafe { pg_sys::index_build(relation, index, info, false, false) };
-        drop(scan);
-        // SAFETY: started above.
-        unsafe { pg_sys::pgstat_progress_end_command() };
+        fill(table, index, info);
         // SAFETY: opened above; the locks stay.
         unsafe { pg_sys::index_close(index, NO_LOCK) };
         // SAFETY: as above.
-        unsafe { pg_sys::table_close(relation, NO_LOCK) };
+        unsafe { pg_sys::table_close(table, NO_LOCK) };
     }
 
     /// Makes the catalog entries of the index.
@@ -147,7 +212,7 @@ impl Target {
                 none,
                 none,
                 none,
-                false,
+                self.is_key(),
                 true,
                 true,
                 true,
@@ -170,7 +235,7 @@ impl Target {
                 none,
                 none,
                 -1,
-                false,
+                self.is_key(),
                 true,
                 true,
                 true,
@@ -178,6 +243,12 @@ impl Target {
             )
         }
         .objectId
+    }
+
+    /// Whether the index belongs to a key, as if added by `ALTER TABLE`.
+    fn is_key(&self) -> bool {
+        // SAFETY: made by the parser, or of its parts.
+        unsafe { (*self.statement).isconstraint }
     }
 }
 
@@ -197,21 +268,36 @@ fn is_btree(name: *const std::ffi::c_char) -> bool {
     name.is_null() || unsafe { CStr::from_ptr(name) } == c"btree"
 }
 
-/// Whether an element of an index is a column of a type that sorts as an integer does.
-fn is_narrow(table: pg_sys::Oid, element: *mut pg_sys::IndexElem) -> bool {
-    // SAFETY: made by the parser.
-    let element = unsafe { &*element };
-    if element.name.is_null() || !element.opclass.is_null() {
-        return false;
+/// A column that an index is to have, with its type's own operator class.
+struct Column {
+    /// Its type, or the one under its domain.
+    base: pg_sys::Oid,
+    is_nullable: bool,
+}
+
+impl Column {
+    /// None if the element is anything else.
+    fn find(table: pg_sys::Relation, element: *mut pg_sys::IndexElem) -> Option<Self> {
+        // SAFETY: made by the parser, or of its parts.
+        let element = unsafe { &*element };
+        if element.name.is_null() || !element.opclass.is_null() {
+            return None;
+        }
+        // SAFETY: a look-up by name in an open table; a column that is missing has number 0.
+        let number = unsafe { pg_sys::get_attnum((*table).rd_id, element.name) };
+        let position = usize::try_from(number).ok()?.checked_sub(1)?;
+        // SAFETY: the table is open.
+        let descriptor = unsafe { PgTupleDesc::from_pg_unchecked((*table).rd_att) };
+        let attribute = descriptor.get(position)?;
+        // SAFETY: a look-up.
+        let base = unsafe { pg_sys::getBaseType(attribute.atttypid) };
+        Some(Column { base, is_nullable: !attribute.attnotnull })
     }
-    // SAFETY: a look-up by name; a column that is missing has number 0.
-    let number = unsafe { pg_sys::get_attnum(table, element.name) };
-    if number <= 0 {
-        return false;
+
+    /// Whether comparing values runs no code but the server's, so that it matters not on whose behalf.
+    fn is_built_in(&self) -> bool {
+        self.base.to_u32() < FIRST_UNPINNED
     }
-    // SAFETY: the column exists.
-    let base = unsafe { pg_sys::getBaseType(pg_sys::get_atttype(table, number)) };
-    KeyKind::of_type(base.to_u32()).is_some()
 }
 
 /// Takes half of `maintenance_work_mem` for the keys, leaves the rest to the server's sort, and

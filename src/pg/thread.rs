@@ -68,14 +68,11 @@ impl<V: 'static> Actor<V> {
         &self,
         work: impl FnOnce(&mut V) -> T + Send + 'static,
     ) -> Result<Pending<T>> {
-        let (sender, answer) = mpsc::channel();
+        let (answer, pending) = Pending::new();
         self.requests
-            .send(Box::new(move |value| {
-                // Nobody listens any more when the caller was interrupted.
-                let _ = sender.send(work(value));
-            }))
+            .send(Box::new(move |value| answer.give(work(value))))
             .map_err(|_| Error::Lost("its thread has ended".to_owned()))?;
-        Ok(Pending { answer })
+        Ok(pending)
     }
 }
 
@@ -84,7 +81,25 @@ pub struct Pending<T> {
     answer: mpsc::Receiver<T>,
 }
 
+/// The thread's side of a `Pending`.
+pub struct Answer<T> {
+    sender: mpsc::Sender<T>,
+}
+
+impl<T> Answer<T> {
+    /// Gives the answer. Nobody listens any more when the main thread was interrupted.
+    pub fn give(self, answer: T) {
+        let _ = self.sender.send(answer);
+    }
+}
+
 impl<T> Pending<T> {
+    /// An answer to come, and what gives it.
+    pub fn new() -> (Answer<T>, Self) {
+        let (sender, answer) = mpsc::channel();
+        (Answer { sender }, Pending { answer })
+    }
+
     /// Waits for the answer with interrupts enabled.
     pub fn wait(self) -> Result<T> {
         loop {

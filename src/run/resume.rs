@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use pgmig_core::name::QualifiedName;
 use pgmig_core::plan::select::Selection;
 use pgmig_core::plan::task::{Load, Task, Work};
-use pgmig_core::source::snapshot;
+use pgmig_core::source::snapshot::{self, LockOutcome};
 use pgmig_core::source::unchanged::{self, Doubt};
 use pgmig_core::source::wire::Connection;
 use pgmig_core::{Error, Result};
@@ -136,9 +136,12 @@ fn find_snapshot(
         run.state.read_parts(run.id)
     })?;
     session.call(move |connection| {
-        for part in parts {
+        let tables: Vec<_> = parts.into_iter().map(|part| part.source).collect();
+        if snapshot::lock_nowait(connection, &tables)?.0 == LockOutcome::Busy {
             // Where somebody waits for a stronger lock, whoever reads the table will be told.
-            snapshot::lock_nowait(connection, &part.source)?;
+            for table in &tables {
+                snapshot::lock_nowait(connection, std::slice::from_ref(table))?;
+            }
         }
         Ok(())
     })?;

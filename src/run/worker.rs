@@ -171,10 +171,15 @@ impl TaskContext {
         transaction::run(|| state.insert_snapshot_name(run, &name))
     }
 
-    /// Locks a table of the source before it is read, and makes sure that the rows are still there
+    /// Locks tables of the source before they are read, and makes sure that the rows are still there
     /// which the snapshot sees.
-    pub fn lock_source(&mut self, table: &QualifiedName) -> Result<()> {
-        self.source.lock(table, self.file_nodes.get(table).copied())
+    pub fn lock_source<'t>(
+        &mut self,
+        tables: impl Iterator<Item = &'t QualifiedName>,
+    ) -> Result<()> {
+        let tables: Vec<_> =
+            tables.map(|table| (table.clone(), self.file_nodes.get(table).copied())).collect();
+        self.source.lock(&tables)
     }
 }
 

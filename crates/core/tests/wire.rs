@@ -340,14 +340,20 @@ fn tables_are_locked_before_the_snapshot_sees_them() {
 
     // A queued ACCESS EXCLUSIVE makes the lock fail and leaves the snapshot usable.
     let table = QualifiedName::new("public", "a");
-    assert_eq!(snapshot::lock_nowait(&mut second, &table).unwrap().0, LockOutcome::Locked);
+    assert_eq!(
+        snapshot::lock_nowait(&mut second, std::slice::from_ref(&table)).unwrap().0,
+        LockOutcome::Locked
+    );
     let truncating = thread::spawn(move || other.batch_execute("truncate a").unwrap());
     let mut observer = cluster.client();
     let waiting = "select count(*) from pg_locks where not granted";
     while observer.query_one(waiting, &[]).unwrap().get::<_, i64>(0) == 0 {
         thread::sleep(Duration::from_millis(10));
     }
-    assert_eq!(snapshot::lock_nowait(&mut fourth, &table).unwrap().0, LockOutcome::Busy);
+    assert_eq!(
+        snapshot::lock_nowait(&mut fourth, std::slice::from_ref(&table)).unwrap().0,
+        LockOutcome::Busy
+    );
     assert_eq!(fourth.transaction_status(), TransactionStatus::InTransaction);
     assert_eq!(value(&mut second, "select count(*) from public.a"), "2");
     second.execute("commit").unwrap();
@@ -410,7 +416,10 @@ fn a_named_snapshot_and_a_standby_serve_as_well() {
     let mut second = open(&standby, "UTF8");
     snapshot::import(&mut second, &snapshot.id).unwrap();
     let table = QualifiedName::new("public", "a");
-    assert_eq!(snapshot::lock_nowait(&mut second, &table).unwrap().0, LockOutcome::Locked);
+    assert_eq!(
+        snapshot::lock_nowait(&mut second, std::slice::from_ref(&table)).unwrap().0,
+        LockOutcome::Locked
+    );
     assert_eq!(value(&mut second, "select count(*) from public.a"), "2");
 }
 

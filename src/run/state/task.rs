@@ -116,18 +116,22 @@ impl State {
         self.insert_written(run)
     }
 
-    /// Rows and checksums that the copies of a table reported, in no order.
-    pub fn read_copied(&self, run: RunId, table_id: i32) -> Result<Vec<(i64, Option<String>)>> {
+    /// Table, rows and checksum that each copy of these tables reported, in no order.
+    pub fn read_copied(
+        &self,
+        run: RunId,
+        tables: &[i32],
+    ) -> Result<Vec<(i32, i64, Option<String>)>> {
         let rows = self.query_one::<String>(
             "select coalesce(pg_catalog.json_agg(
-                 pg_catalog.json_build_array(c.rows, c.checksum)), '[]')::text
+                 pg_catalog.json_build_array(c.table_id, c.rows, c.checksum)), '[]')::text
              from pgmig.run_table b
              join pgmig.copied_all c
                  on c.run_id = b.run_id
                  and c.task_id between b.first_copy and b.last_copy
                  and c.table_id = b.table_id
-             where b.run_id = $1 and b.table_id = $2",
-            &[run.into(), table_id.into()],
+             where b.run_id = $1 and b.table_id = any ($2)",
+            &[run.into(), tables.to_vec().into()],
         )?;
         decode(&rows.unwrap_or_default())
     }

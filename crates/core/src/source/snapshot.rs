@@ -136,29 +136,40 @@ pub fn import_any(connection: &mut Connection, names: &[String], xids: &str) -> 
     Err(Error::SnapshotGone)
 }
 
-/// Locks a table in the open transaction if nobody has to be waited for; returns its file's number,
-/// which changes when the table is truncated or rewritten.
+/// Locks tables in the open transaction if nobody has to be waited for, all or none; returns their
+/// files' numbers, which change when a table is truncated or rewritten.
 pub fn lock_nowait(
     connection: &mut Connection,
-    table: &QualifiedName,
-) -> Result<(LockOutcome, Option<u32>)> {
-    let sql = format!(
-        "savepoint pgmig_lock; lock table only {} in access share mode nowait; \
-         release savepoint pgmig_lock; select pg_catalog.pg_relation_filenode({})",
-        table.quoted(),
-        quote_literal(&table.quoted())
-    );
-    match connection.query(&sql) {
-        Ok(rows) => {
-            let file = rows.into_iter().flatten().flatten().next();
-            Ok((LockOutcome::Locked, file.and_then(|file| file.parse().ok())))
+    tables: &[QualifiedName],
+) -> Result<(LockOutcome, Vec<Option<u32>>)> {
+    let mut files = Vec::with_capacity(tables.len());
+    for batch in tables.chunks(LOCK_BATCH) {
+        let names: Vec<_> = batch.iter().map(|table| format!("only {}", table.quoted())).collect();
+        let literals: Vec<_> = batch.iter().map(|table| quote_literal(&table.quoted())).collect();
+        let sql = format!(
+            "savepoint pgmig_lock; lock table {} in access share mode nowait; \
+             release savepoint pgmig_lock; \
+             select pg_catalog.pg_relation_filenode(t.name) \
+             from pg_catalog.unnest(array[{}]::pg_catalog.regclass[]) with ordinality t (name, n) \
+             order by t.n",
+            names.join(", "),
+            literals.join(", ")
+        );
+        match connection.query(&sql) {
+            Ok(rows) if rows.len() == batch.len() => {
+                let numbers = rows.into_iter().map(|row| row.into_iter().flatten().next());
+                files.extend(numbers.map(|file| file.and_then(|file| file.parse().ok())));
+            }
+            Ok(_) => return Err(Error::Protocol("not one file per table".to_owned())),
+            Err(Error::Remote(error)) if error.sqlstate == LOCK_NOT_AVAILABLE => {
+                let sql = "rollback to savepoint pgmig_lock; release savepoint pgmig_lock";
+                connection.execute(sql)?;
+                return Ok((LockOutcome::Busy, Vec::new()));
+            }
+            Err(error) => return Err(error),
         }
-        Err(Error::Remote(error)) if error.sqlstate == LOCK_NOT_AVAILABLE => {
-            connection.execute("rollback to savepoint pgmig_lock; release savepoint pgmig_lock")?;
-            Ok((LockOutcome::Busy, None))
-        }
-        Err(error) => Err(error),
     }
+    Ok((LockOutcome::Locked, files))
 }
 
 /// Begins a transaction that has no snapshot yet.

@@ -128,7 +128,15 @@ impl Builder<'_> {
             let item = &input.items[*position];
             needed.extend(self.needs_of(item, item.table_oid.as_slice(), after));
             oids.extend(item.table_oid);
+            let made = statements.len();
             statements.extend(self.statements_of(item));
+            let is_index =
+                matches!(item.kind, ItemKind::Index | ItemKind::PrimaryKey | ItemKind::Unique);
+            for statement in statements[made..].iter_mut().take(item.create.len()) {
+                if is_index {
+                    statement.mode = StatementMode::Index;
+                }
+            }
         }
         let object = match positions {
             [only] => input.items[*only].object.clone(),

@@ -32,6 +32,10 @@ pub trait CopySink {
 
     /// Takes the next buffer, never an empty one; `Break` ends the copy and the session.
     fn push(&mut self, buffer: Vec<u8>) -> ControlFlow<()>;
+
+    /// A COPY is complete, with this number of rows by the server's count; the data of the next one
+    /// follow, if there is one.
+    fn end(&mut self, _rows: u64) {}
 }
 
 impl<F: FnMut(Vec<u8>) -> ControlFlow<()>> CopySink for F {
@@ -143,8 +147,15 @@ impl Connection {
     /// server is returned as `Error::Remote`, whatever the sink has taken before; the session remains,
     /// in an open transaction with the encoding of the data until its ROLLBACK.
     pub fn copy_out(&mut self, sql: &str, sink: &mut dyn CopySink) -> Result<u64> {
+        self.copy_out_all(&[sql], sink)
+    }
+
+    /// The same for several in a row, sent as one message so that no time is lost between them; returns
+    /// the number of all rows. The first error ends them all.
+    pub fn copy_out_all(&mut self, sqls: &[&str], sink: &mut dyn CopySink) -> Result<u64> {
+        let sql = sqls.join("; ");
         match self.copy_encoding.as_deref() {
-            None => self.send_query(sql)?,
+            None => self.send_query(&sql)?,
             Some(encoding) => {
                 let encoding = quote_literal(encoding);
                 let sql = format!(
@@ -153,26 +164,32 @@ impl Connection {
                 self.send_query(&sql)?;
             }
         }
-        let mut row_count = None;
+        let (mut rows, mut copied) = (0, 0);
         let mut phase = Phase::Before;
-        for _ in 0..MAX_RESULTS {
+        let limit = MAX_RESULTS.saturating_mul(u32::try_from(sqls.len()).unwrap_or(u32::MAX));
+        for _ in 0..limit {
             let message = self.channel.receive()?;
             match (message.tag, phase) {
-                (b'H', Phase::Before) => {
+                (b'H', Phase::Before) if copied < sqls.len() => {
                     self.pump_data(sink)?;
                     phase = Phase::Data;
                 }
                 (b'c', Phase::Data) => phase = Phase::After,
                 (b'C', Phase::Before | Phase::After) => {
                     let tag = message::parse_tag(self.channel.body(&message)).unwrap_or_default();
-                    if tag.starts_with("COPY ") {
-                        row_count = Some(message::count_of_tag(&tag));
+                    if phase == Phase::After && tag.starts_with("COPY ") {
+                        let count = message::count_of_tag(&tag);
+                        sink.end(count);
+                        rows += count;
+                        copied += 1;
+                        phase = Phase::Before;
                     }
                 }
                 (b'E', _) => return Err(self.drain_error(&message)),
                 (b'Z', _) => {
                     self.finish_query(&message)?;
-                    return row_count.filter(|_| phase == Phase::After).ok_or_else(|| {
+                    let is_complete = copied == sqls.len() && phase == Phase::Before;
+                    return is_complete.then_some(rows).ok_or_else(|| {
                         Error::Protocol("a COPY ended without data or row count".to_owned())
                     });
                 }
@@ -270,6 +287,43 @@ mod tests {
             assert_eq!(outcome.unwrap(), 5, "{pieces:?}");
             assert_eq!(data, rows.concat(), "{pieces:?}");
             assert_eq!(connection.parameter("a"), Some("b"));
+        }
+    }
+
+    #[test]
+    fn several_copies_come_one_after_the_other() {
+        #[derive(Default)]
+        struct Ends {
+            data: Vec<u8>,
+            ends: Vec<(u64, usize)>,
+        }
+        impl CopySink for Ends {
+            fn push(&mut self, buffer: Vec<u8>) -> ControlFlow<()> {
+                self.data.extend(buffer);
+                ControlFlow::Continue(())
+            }
+            fn end(&mut self, rows: u64) {
+                self.ends.push((rows, self.data.len()));
+            }
+        }
+        let copies: [&[&[u8]]; 4] = [&[b"first", b"second"], &[], &[b"d", b"third", b"x"], &[b"!"]];
+        let mut bytes = Vec::new();
+        for rows in copies {
+            let copy = copy_of(rows);
+            bytes.extend(&copy[..copy.len() - fake::ready().len()]);
+        }
+        let answer = [&bytes[..], &fake::ready()].concat();
+        for pieces in [vec![1], vec![7], vec![usize::MAX]] {
+            let mut sink = Ends::default();
+            let mut connection = fake::session(answer.clone(), &pieces);
+            assert_eq!(connection.copy_out_all(&["copy"; 4], &mut sink).unwrap(), 6);
+            assert_eq!(sink.ends, [(2, 11), (0, 11), (3, 18), (1, 19)]);
+            // One more or less than was asked for is refused.
+            for count in [3, 5] {
+                let mut connection = fake::session(answer.clone(), &pieces);
+                let outcome = connection.copy_out_all(&vec!["copy"; count], &mut sink);
+                assert!(matches!(outcome, Err(Error::Protocol(_))), "{outcome:?}");
+            }
         }
     }
 
