@@ -26,6 +26,7 @@ use pgmig_core::plan::select::Selection;
 use pgmig_core::plan::select_items::select_items;
 use pgmig_core::plan::task::{QualifiedNamePair, Task};
 use pgmig_core::plan::{self, Note, order, version};
+use pgmig_core::source::snapshot::Snapshot;
 use pgmig_core::source::wire::Connection;
 use pgmig_core::{Error, Result};
 
@@ -54,21 +55,22 @@ pub(super) struct Survey {
 pub(super) fn survey(run: &Run) -> Result<Survey> {
     let mut selection = Selection::new(&run.options)?;
     let session = run.login.open()?;
-    let source = source::read(&session, &mut selection, &run.options)?;
+    let locked = source::lock(&session, &mut selection, &run.options)?;
     transaction::run(|| {
-        source::check_not_same(&source, &run.login.settings.application_name)?;
-        let (state, snapshot) = (run.state, &source.snapshot);
-        let version_num = source.catalog.server.version_num;
-        state.set_source_version(run.id, i32::try_from(version_num).unwrap_or(0))?;
+        source::check_not_same(&locked, &run.login.settings.application_name)?;
+        let (state, snapshot) = (run.state, &locked.snapshot);
+        state.set_source_version(run.id, i32::try_from(locked.version_num).unwrap_or(0))?;
         state.replace_snapshot(run.id, &snapshot.id, &snapshot.xids, &snapshot.lsn)?;
         state.set_phase(run.id, "plan", false)
     })?;
     // Reading the target's catalog would wait for the locks of another run on these tables.
     if run.request.kind == RunKind::Migrate {
-        let tables = target_names(&source.catalog, &selection, &run.options);
+        let tables = target_names(&locked.snapshot, &run.options);
         transaction::run(|| run.state.check_overlap(run.id, tables.iter()))?;
     }
+    let reading = locked.begin_reading(&run.login, &session)?;
     let target = target::read(run)?;
+    let source = reading.finish()?;
     check_encodings(&source.catalog, &target.catalog)?;
     let plan = make_plan(run, &session, &source, &target, &selection)?;
     record(run, &plan, &source, &selection)?;
@@ -81,15 +83,13 @@ pub(super) fn survey(run: &Run) -> Result<Survey> {
     })
 }
 
-/// What the chosen tables are called on the target.
-fn target_names(catalog: &Catalog, selection: &Selection, options: &Options) -> Vec<QualifiedName> {
-    catalog
-        .tables
-        .iter()
-        .filter(|table| selection.selects_table(&table.schema, &table.name))
+/// What the locked tables are called on the target.
+fn target_names(snapshot: &Snapshot, options: &Options) -> Vec<QualifiedName> {
+    let tables = snapshot.tables.iter();
+    tables
         .map(|table| {
-            let schema = options.target_schema.as_ref().unwrap_or(&table.schema);
-            QualifiedName::new(schema, &table.name)
+            let schema = options.target_schema.as_ref().unwrap_or(&table.name.schema);
+            QualifiedName::new(schema, &table.name.name)
         })
         .collect()
 }
