@@ -9,6 +9,7 @@ mod encodings;
 mod encryption;
 mod existing;
 mod faults;
+mod foreign_keys;
 mod harness;
 mod hostile;
 mod lifecycle;
