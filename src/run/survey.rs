@@ -9,6 +9,8 @@ mod large_objects;
 pub(super) mod source;
 mod tables;
 mod target;
+mod text;
+mod types;
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -26,7 +28,8 @@ use pgmig_core::plan::rename::Rename;
 use pgmig_core::plan::roles::{self, Roles};
 use pgmig_core::plan::select::Selection;
 use pgmig_core::plan::task::Task;
-use pgmig_core::plan::{self, Note, order, version};
+use pgmig_core::plan::version::{self, Servers};
+use pgmig_core::plan::{self, Note, order};
 use pgmig_core::source::snapshot::Snapshot;
 use pgmig_core::source::wire::Connection;
 use pgmig_core::{Error, Result};
@@ -54,6 +57,10 @@ pub(super) struct Survey {
 
 /// Reads both databases, makes the plan and records it.
 pub(super) fn survey(run: &Run) -> Result<Survey> {
+    read_and_plan(run).map_err(|error| text::explain(run, error))
+}
+
+fn read_and_plan(run: &Run) -> Result<Survey> {
     let mut selection = Selection::new(&run.options)?;
     let session = run.login.open()?;
     let locked = source::lock(&session, &mut selection, &run.options)?;
@@ -122,7 +129,12 @@ fn make_plan(
     let majors =
         [&source.catalog, &target.catalog].map(|catalog| catalog.server.version_num / 10_000);
     let mut wanted = Cow::Borrowed(&source.catalog);
-    version::express_in(&mut wanted, majors[1]);
+    let servers = Servers {
+        major: majors[1],
+        source: &source.catalog.builtins,
+        target: &target.catalog.builtins,
+    };
+    version::express_in(&mut wanted, servers);
     adapt(&mut wanted, options.tablespaces.then_some(&target.tablespaces));
     let rename = options.source_schema.clone().zip(options.target_schema.clone());
     let rename = rename.map(|(from, to)| Rename { from, to });
@@ -148,6 +160,7 @@ fn make_plan(
         return Ok(CompletePlan { plan, existing: Existing::default() });
     }
     check_extensions(&items, &is_kept, target)?;
+    types::check(&source.catalog, target, selection)?;
     check_conditions(session, source, selection)?;
     let mut found = Cow::Borrowed(&target.catalog);
     version::forget_names(&mut found, majors[0]);

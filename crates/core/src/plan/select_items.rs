@@ -228,6 +228,12 @@ impl<'a> Chooser<'a> {
             if !chosen.is_kept[position] {
                 continue;
             }
+            if let Some(obstacle) = &item.obstacle {
+                chosen.is_kept[position] = false;
+                let note = Note { object: item.object.clone(), message: obstacle.clone() };
+                chosen.notes.push(note);
+                continue;
+            }
             let role = item.roles.iter().find(|role| !roles.contains(*role));
             let reason = match role {
                 Some(role) => Some(format!("role \"{role}\" does not exist on the target")),
