@@ -154,6 +154,7 @@ impl Run {
             Err(error) => (FinalState::Failed, Some(error)),
         };
         self.record_end(state, error.as_ref());
+        mailbox.set_state(launch::ENDED);
         latch::wake(mailbox.creator_pid());
         match error {
             // There are none, and connecting again would take as long as it took to fail.

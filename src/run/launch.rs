@@ -20,10 +20,10 @@ use crate::pg::mailbox::Mailbox;
 use crate::pg::worker::{Worker, WorkerStatus};
 use crate::pg::{catch, latch, process, spi};
 
-/// Longest sleep between two looks at the run: what ends it sets this process's latch, if it can.
-const POLL: Duration = Duration::from_millis(200);
+/// Longest sleep between two looks at the run's process, which sets this process's latch at its end.
+const POLL: Duration = Duration::from_millis(100);
 
-/// Time between two checks for locks.
+/// Time between two checks for locks, and longest time between two looks at the run's row.
 const CHECK_EVERY: Duration = Duration::from_secs(1);
 
 /// Room in the mailbox for the coordinator's refusal.
@@ -32,6 +32,8 @@ const ANSWER_BYTES: usize = 16 * 1024;
 /// States of the mailbox between caller and coordinator.
 pub(super) const ACCEPTED: u32 = 1;
 pub(super) const REFUSED: u32 = 2;
+/// The run's end is on record.
+pub(super) const ENDED: u32 = 3;
 
 /// What the coordinator is asked to do; travels in shared memory because it holds the secret.
 #[derive(Serialize, Deserialize)]
@@ -203,7 +205,8 @@ fn check_place() -> Result<()> {
 /// cancel of the statement included, cancels the run. `progress` is the time between two NOTICEs, zero
 /// for none.
 pub fn attend(started: &Started, progress: Duration) -> Result<RunStatus> {
-    let ended = catch::catch(|| wait(started.run, None, progress));
+    let has_ended = || started.mailbox.state() == ENDED;
+    let ended = catch::catch(|| look_on(started.run, None, progress, &has_ended));
     match &ended {
         Ok(_) => started.mailbox.release_peer(),
         Err(error) => started.mailbox.abandon(&error.to_string()),
@@ -213,25 +216,38 @@ pub fn attend(started: &Started, progress: Duration) -> Result<RunStatus> {
 
 /// Looks on until the run has ended and returns where it stands; with a timeout it may be live still.
 pub fn wait(run: RunId, timeout: Option<Duration>, progress: Duration) -> Result<RunStatus> {
+    look_on(run, timeout, progress, &|| false)
+}
+
+/// The same; `has_ended` may know of the end before the run's process is gone.
+fn look_on(
+    run: RunId,
+    timeout: Option<Duration>,
+    progress: Duration,
+    has_ended: &dyn Fn() -> bool,
+) -> Result<RunStatus> {
     let state = State::open()?;
     let begun = Instant::now();
-    let mut noticed = begun;
-    let mut checked = begun;
+    let (mut noticed, mut checked) = (begun, begun);
     let mut status = find(&state, run)?;
     while status.is_live() && timeout.is_none_or(|timeout| begun.elapsed() < timeout) {
         latch::wait(POLL);
         check_client()?;
-        if checked.elapsed() >= CHECK_EVERY {
-            checked = Instant::now();
-            check_blocked(run)?;
-        }
         if !progress.is_zero() && noticed.elapsed() >= progress {
             noticed = Instant::now();
             if let Some(line) = state.read_progress(run) {
                 notice!("run {run}: {line}");
             }
         }
-        status = find(&state, run)?;
+        let is_due = checked.elapsed() >= CHECK_EVERY;
+        if is_due {
+            checked = Instant::now();
+            check_blocked(run)?;
+        }
+        // A look at the run costs the target far more than one at its process.
+        if is_due || has_ended() || !process::is_alive(status.coordinator_pid) {
+            status = find(&state, run)?;
+        }
     }
     Ok(status)
 }

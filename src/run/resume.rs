@@ -172,7 +172,8 @@ fn renew(
     recorded: &RecordedSnapshot,
 ) -> Result<String> {
     let mut selection = Selection::new(&run.options)?;
-    let reading = source::read(run, session, &mut selection, &run.options)?;
+    let locked = source::lock(run, session, &mut selection, &run.options)?;
+    let reading = locked.begin_reading(&run.login, session)?.finish()?;
     let now = definitions::hash(&reading.catalog, &selection, &run.options);
     if recorded.tables.as_ref().is_some_and(|tables| *tables != now.tables) {
         return Err(Error::Preflight {

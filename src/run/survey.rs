@@ -4,6 +4,7 @@
 //! been changed.
 
 pub(super) mod definitions;
+mod foreign;
 mod large_objects;
 pub(super) mod source;
 mod tables;
@@ -25,6 +26,7 @@ use pgmig_core::plan::select::Selection;
 use pgmig_core::plan::select_items::select_items;
 use pgmig_core::plan::task::{QualifiedNamePair, Task};
 use pgmig_core::plan::{self, Note, order, version};
+use pgmig_core::source::snapshot::Snapshot;
 use pgmig_core::source::wire::Connection;
 use pgmig_core::{Error, Result};
 
@@ -53,21 +55,22 @@ pub(super) struct Survey {
 pub(super) fn survey(run: &Run) -> Result<Survey> {
     let mut selection = Selection::new(&run.options)?;
     let session = run.login.open()?;
-    let source = source::read(run, &session, &mut selection, &run.options)?;
+    let locked = source::lock(run, &session, &mut selection, &run.options)?;
     transaction::run(|| {
-        source::check_not_same(run, &source)?;
-        let (state, snapshot) = (run.state, &source.snapshot);
-        let version_num = source.catalog.server.version_num;
-        state.set_source_version(run.id, i32::try_from(version_num).unwrap_or(0))?;
+        source::check_not_same(run, &locked)?;
+        let (state, snapshot) = (run.state, &locked.snapshot);
+        state.set_source_version(run.id, i32::try_from(locked.version_num).unwrap_or(0))?;
         state.replace_snapshot(run.id, snapshot)?;
         state.set_phase(run.id, "plan", false)
     })?;
     // Reading the target's catalog would wait for the locks of another run on these tables.
     if run.request.kind == RunKind::Migrate {
-        let tables = target_names(&source.catalog, &selection, &run.options);
+        let tables = target_names(&locked.snapshot, &run.options);
         transaction::run(|| run.state.check_overlap(run.id, tables.iter()))?;
     }
+    let reading = locked.begin_reading(&run.login, &session)?;
     let target = target::read(run)?;
+    let source = reading.finish()?;
     check_encodings(&source.catalog, &target.catalog)?;
     let plan = make_plan(run, &session, &source, &target, &selection)?;
     record(run, &plan, &source, &selection)?;
@@ -80,15 +83,13 @@ pub(super) fn survey(run: &Run) -> Result<Survey> {
     })
 }
 
-/// What the chosen tables are called on the target.
-fn target_names(catalog: &Catalog, selection: &Selection, options: &Options) -> Vec<QualifiedName> {
-    catalog
-        .tables
-        .iter()
-        .filter(|table| selection.selects_table(&table.schema, &table.name))
+/// What the locked tables are called on the target.
+fn target_names(snapshot: &Snapshot, options: &Options) -> Vec<QualifiedName> {
+    let tables = snapshot.tables.iter();
+    tables
         .map(|table| {
-            let schema = options.target_schema.as_ref().unwrap_or(&table.schema);
-            QualifiedName::new(schema, &table.name)
+            let schema = options.target_schema.as_ref().unwrap_or(&table.name.schema);
+            QualifiedName::new(schema, &table.name.name)
         })
         .collect()
 }
@@ -122,7 +123,8 @@ fn make_plan(
     version::express_in(&mut wanted, majors[1]);
     let mut items = order::sort(ddl::render(&wanted, &ddl_options), &wanted.depends);
     let mut notes = Vec::new();
-    let is_kept = select_items(&items, &wanted, selection, options, &known_roles, &mut notes);
+    let mut is_kept = select_items(&items, &wanted, selection, options, &known_roles, &mut notes);
+    foreign::leave_out_unknown(&items, &mut is_kept, &wanted, target, &mut notes)?;
     let rename = options.source_schema.clone().zip(options.target_schema.clone());
     let rename = rename.map(|(from, to)| Rename { from, to });
     if let Some(rename) = &rename {
@@ -171,6 +173,15 @@ fn make_plan(
     plan.notes.extend(roles.notes);
     plan.notes.extend(notes);
     plan.notes.extend(existing.notes.iter().cloned());
+    plan.notes.extend(target.firing_triggers.iter().map(|name| {
+        Note {
+            object: format!("event trigger {name}"),
+            message:
+                "is enabled on the target in a way that nothing silences: it fires at what the run \
+                  does"
+                    .to_owned(),
+        }
+    }));
     Ok(CompletePlan { plan, existing })
 }
 
@@ -185,7 +196,8 @@ fn plan_roles(run: &Run, source: &SourceReading, target: &TargetReading) -> Role
         major: target.catalog.server.version_num / 10_000,
         is_superuser: run.request.is_superuser,
     };
-    roles::plan(&source.catalog.roles, &known, &run.options)
+    let labels = &source.catalog.annotations.labels;
+    roles::plan(&source.catalog.roles, labels, &known, &run.options)
 }
 
 /// Sequences among the items to be made, with identity columns' ones.

@@ -6,13 +6,13 @@ use anyhow::{Result, ensure};
 use pgmig_tests::aftermath::{AFTERMATH, expect_end, expect_nothing_left_soon, processes};
 use pgmig_tests::{Databases, Gate, Pair, Proxy, eventually, expect_error};
 
-/// The options of a gated run that tries again at once.
-const IMPATIENT: &str = r#"{"jobs": 2, "retry_delay": 0, "where":
+/// The options of a gated run that tries again and again.
+const PATIENT: &str = r#"{"jobs": 2, "retry_delay": 1, "retries": 20, "where":
     {"public.gated": "id <= 1000 or pg_catalog.pg_advisory_lock_shared(42) is not null"}}"#;
 
 fn start(databases: &Databases<'_>, dsn: &str) -> Result<i64> {
     let call = "select pgmig.start($1, $2::text::jsonb)";
-    Ok(databases.target()?.query_one(call, &[&dsn, &IMPATIENT])?.get(0))
+    Ok(databases.target()?.query_one(call, &[&dsn, &PATIENT])?.get(0))
 }
 
 /// Sessions of runs on the source.

@@ -203,6 +203,32 @@ fn a_role_can_neither_resume_nor_clean_up_what_another_one_has_started() -> Resu
 }
 
 #[test]
+fn a_run_from_a_foreign_server_is_resumed_without_naming_it_again() -> Result<()> {
+    let databases = Pair::shared()?.databases("succession_server")?;
+    let mut gate = Gate::close(&databases)?;
+    let source = &databases.pair().source;
+    databases.execute_on_target(&format!(
+        "create extension dblink;
+         create server \"Old one\" foreign data wrapper dblink_fdw
+             options (host '{}', port '{}', dbname '{}');
+         create user mapping for current_user server \"Old one\" options (user 'postgres')",
+        source.directory().display(),
+        source.port(),
+        databases.name()
+    ))?;
+    let mut target = databases.target()?;
+    let call = "select pgmig.start('Old one', $1::text::jsonb)";
+    let run: i64 = target.query_one(call, &[&pgmig_tests::GATED])?.get(0);
+    gate.await_run()?;
+    target.execute("select pgmig.cancel($1)", &[&run])?;
+    expect_nothing_left(&databases)?;
+    gate.open()?;
+    let rows = target.query("select status from pgmig.resume($1)", &[&run])?;
+    ensure!(rows.len() == 2 && rows.iter().all(|row| row.get::<_, &str>(0) == "match"));
+    databases.expect_same_data()
+}
+
+#[test]
 fn rows_that_somebody_has_written_meanwhile_are_not_lost_when_a_run_is_resumed() -> Result<()> {
     let databases = Pair::shared()?.databases("succession_rows")?;
     let mut gate = Gate::close(&databases)?;
@@ -291,6 +317,9 @@ fn after_a_crash_and_a_resumption_the_next_run_asks_for_nothing() -> Result<()> 
     gate.open()?;
     databases.target()?.query(RESUME, &[&run, &databases.source_dsn()])?;
     databases.expect_same_data()?;
+    // Only what the crash had emptied was copied again.
+    let again = "select string_agg(table_name, ' ') from pgmig.tables where recopied > 0";
+    ensure!(databases.target_value(again)? == "small");
     databases.migrate_and_match("{}")?;
     // Somebody else's rows are found all the same.
     databases.execute_on_target("insert into parts values (7, '')")?;

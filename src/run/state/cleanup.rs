@@ -60,9 +60,6 @@ impl State {
             "insert into pgmig.created (run_id, class_oid, object_oid)
              select $1, (j.value->>0)::pg_catalog.oid, (j.value->>1)::pg_catalog.oid
              from pg_catalog.json_array_elements($2::json) with ordinality j (value, position)
-             cross join lateral pg_catalog.pg_identify_object(
-                 (j.value->>0)::pg_catalog.oid, (j.value->>1)::pg_catalog.oid, 0) i
-             where i.identity is not null
              order by j.position
              on conflict do nothing",
             &[run.into(), json_list(created).into()],

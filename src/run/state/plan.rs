@@ -62,7 +62,8 @@ impl State {
         Ok(())
     }
 
-    /// Notes with the other runs over these tables that this one goes over them from now on.
+    /// Notes with the other runs over these tables that this one goes over them from now on. That concerns
+    /// only those that somebody could still resume or clean up.
     fn supersede_others(&self, run: RunId) -> Result<()> {
         self.execute("update pgmig.run set superseded_by = '{}' where run_id = $1", &[run.into()])?;
         self.execute(
@@ -71,6 +72,11 @@ impl State {
              where r.run_id <> $1
                and r.kind = 'migrate'
                and r.has_details
+               and r.state <> 'done'
+               and not exists (
+                   select
+                   from pgmig.run later
+                   where later.run_id = any (r.superseded_by) and later.state = 'done')
                and exists (
                    select
                    from pgmig.run_table theirs

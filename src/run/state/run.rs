@@ -175,7 +175,7 @@ impl State {
              join pgmig.written w on w.run_id = $1
              where $1 = any (r.superseded_by)
                and r.has_details
-               and r.state not in ('done', 'mismatch')
+               and r.state <> 'done'
              on conflict do nothing",
             &[run.into()],
         )?;

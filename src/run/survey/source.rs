@@ -9,27 +9,34 @@ use pgmig_core::name::QualifiedName;
 use pgmig_core::options::Options;
 use pgmig_core::plan::select::{Candidate, Selection};
 use pgmig_core::source::CatalogSession;
-use pgmig_core::source::catalog;
+use pgmig_core::source::catalog::{self, Keys};
 use pgmig_core::source::snapshot::{self, Snapshot, SnapshotSource, SourceTable};
 use pgmig_core::source::wire::Connection;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::NamesByOid;
-use crate::pg::thread::Actor;
+use crate::pg::thread::{Actor, Pending};
 use crate::run::coordinator::Run;
 use crate::run::source_wait;
+use crate::source_session::SourceLogin;
 
 /// Tables and sequences that an error lists at most.
 const MAX_NAMED: usize = 20;
+
+/// The source, locked under a snapshot.
+pub(in crate::run) struct LockedSource {
+    pub snapshot: Snapshot,
+    /// Process id of the session on the source.
+    pub process_id: i32,
+    pub version_num: u32,
+}
 
 /// What was read of the source.
 pub(in crate::run) struct SourceReading {
     pub snapshot: Snapshot,
     pub catalog: Catalog,
     pub names: NamesByOid,
-    /// Process id of the session on the source.
-    pub process_id: i32,
     /// What tells the database from any other.
     pub identity: String,
     /// Number of the file of each table's rows, by OID.
@@ -77,35 +84,87 @@ impl UnreadableSequence {
     }
 }
 
-/// Locks the selected tables, takes the snapshot, reads the catalog under it.
-pub(in crate::run) fn read(
+/// Locks the selected tables and takes the snapshot.
+pub(in crate::run) fn lock(
     run: &Run,
     session: &Actor<Connection>,
     selection: &mut Selection,
     options: &Options,
-) -> Result<SourceReading> {
+) -> Result<LockedSource> {
     let mut chosen = selection.clone();
     let reads_rows = !options.schema_only;
-    let (reading, chosen) = source_wait::call(run, session, move |connection| {
+    let (locked, chosen) = source_wait::call(run, session, move |connection| {
         let schemas = list_schemas(connection)?;
         let mut list = |connection: &mut Connection| {
             list_tables(connection, &schemas, &mut chosen, reads_rows)
         };
         let snapshot = snapshot::establish(connection, &SnapshotSource::Own, &mut list)?;
-        let catalog = catalog::read(connection)?;
+        let process_id = connection.process_id();
+        Ok((LockedSource { snapshot, process_id, version_num: connection.version_num() }, chosen))
+    })?;
+    *selection = chosen;
+    Ok(locked)
+}
+
+/// A reading of the source under way.
+pub(in crate::run) struct Reading {
+    snapshot: Snapshot,
+    objects: Pending<Result<Objects>>,
+    keys: Pending<Result<Keys>>,
+    /// The session that reads the keys, if it is another one.
+    _beside: Option<Actor<Connection>>,
+}
+
+/// What the session that holds the snapshot reads.
+struct Objects {
+    catalog: Catalog,
+    identity: String,
+    file_nodes: Vec<FileNode>,
+}
+
+impl LockedSource {
+    /// Begins to read the catalog, on a second session too if the source lets it in.
+    pub fn begin_reading(
+        self,
+        login: &SourceLogin,
+        session: &Actor<Connection>,
+    ) -> Result<Reading> {
+        let objects = session.begin(|connection| {
+            Ok(Objects {
+                catalog: catalog::read_objects(connection)?,
+                identity: read_identity(connection)?,
+                file_nodes: read_rows(connection, include_str!("list_files.sql"))?,
+            })
+        })?;
+        let (id, xids) = (self.snapshot.id.clone(), self.snapshot.xids.clone());
+        let beside = login.open().and_then(|beside| {
+            beside.call(move |connection| snapshot::import_any(connection, &[id], &xids))?;
+            Ok(beside)
+        });
+        let beside = match beside {
+            Ok(beside) => Some(beside),
+            Err(error) if error.remedy().is_about_source() => None,
+            Err(error) => return Err(error),
+        };
+        let reader = beside.as_ref().unwrap_or(session);
+        let keys = reader.begin(|connection| catalog::read_keys(connection))?;
+        Ok(Reading { snapshot: self.snapshot, objects, keys, _beside: beside })
+    }
+}
+
+impl Reading {
+    /// Waits until everything is read.
+    pub fn finish(self) -> Result<SourceReading> {
+        let Objects { mut catalog, identity, file_nodes } = self.objects.wait()??;
+        self.keys.wait()??.join(&mut catalog);
         let names = catalog
             .tables
             .iter()
             .map(|table| (table.oid, QualifiedName::new(&table.schema, &table.name)))
             .collect();
-        let process_id = connection.process_id();
-        let identity = read_identity(connection)?;
-        let file_nodes = read_rows::<FileNode>(connection, include_str!("list_files.sql"))?;
         let file_nodes = file_nodes.into_iter().map(|file| (file.oid, file.file_node)).collect();
-        Ok((SourceReading { snapshot, catalog, names, process_id, identity, file_nodes }, chosen))
-    })?;
-    *selection = chosen;
-    Ok(reading)
+        Ok(SourceReading { snapshot: self.snapshot, catalog, names, identity, file_nodes })
+    }
 }
 
 /// What tells the source's database from any other.
@@ -227,7 +286,7 @@ fn refuse_unreadable(names: &[String]) -> Error {
 
 /// Refuses when the source turns out to be this very database: the session just opened is then among
 /// its own sessions.
-pub(super) fn check_not_same(run: &Run, source: &SourceReading) -> Result<()> {
+pub(super) fn check_not_same(run: &Run, source: &LockedSource) -> Result<()> {
     let name = &run.login.settings.application_name;
     if !run.state.is_session_here(source.process_id, name)? {
         return Ok(());

@@ -82,8 +82,6 @@ pub struct ServerInfo {
     /// Whether the database's default collation compares text byte by byte.
     pub orders_by_bytes: bool,
     pub is_in_recovery: bool,
-    /// Bytes of the whole database; None without the privilege to know.
-    pub database_bytes: Option<i64>,
     /// What tells this database from any other of any cluster, as far as the server lets on.
     pub system_identifier: Option<String>,
     pub database_oid: u32,

@@ -20,16 +20,7 @@ select
     and 0 = all (i.indoption::int2[]) as is_plain,
   sp.spcname as tablespace,
   coalesce(c.reloptions, '{}') as options,
-  (
-    select coalesce(
-      pg_catalog.json_agg(
-        pg_catalog.json_build_object('attnum', a.attnum, 'target', a.attstattarget)
-        order by a.attnum),
-      '[]')
-    from pg_catalog.pg_attribute a
-    where a.attrelid = c.oid
-      and a.attstattarget >= 0
-  ) as statistics
+  coalesce(st.targets, '[]') as statistics
 from pg_catalog.pg_index i
 join pg_catalog.pg_class c on c.oid = i.indexrelid
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
@@ -37,6 +28,16 @@ join pg_catalog.pg_am am on am.oid = c.relam
 left join pg_catalog.pg_constraint k on k.conindid = c.oid and k.contype in ('p', 'u', 'x')
 left join pg_catalog.pg_inherits h on h.inhrelid = c.oid
 left join pg_catalog.pg_tablespace sp on sp.oid = c.reltablespace
+left join (
+  select
+    a.attrelid,
+    pg_catalog.json_agg(
+      pg_catalog.json_build_object('attnum', a.attnum, 'target', a.attstattarget)
+      order by a.attnum) as targets
+  from pg_catalog.pg_attribute a
+  where a.attstattarget >= 0 and a.attnum > 0
+  group by a.attrelid
+) st on st.attrelid = c.oid
 where c.relpersistence <> 't'
   and n.nspname !~ '^pg_'
   and n.nspname <> 'information_schema'

@@ -11,10 +11,6 @@ select
   d.datcollate in ('C', 'POSIX') as orders_by_bytes, -- 14-
   pg_catalog.pg_is_in_recovery() as is_in_recovery,
   case
-    when pg_catalog.has_database_privilege(d.oid, 'connect')
-    then pg_catalog.pg_database_size(d.oid)
-  end as database_bytes,
-  case
     when pg_catalog.has_function_privilege('pg_catalog.pg_control_system()', 'execute')
     then (select s.system_identifier::text from pg_catalog.pg_control_system() s)
   end as system_identifier,

@@ -73,7 +73,13 @@ select
   case when c.reltuples = 0 and c.relpages = 0 then -1 else c.reltuples end as row_estimate, -- 13-
   c.relpages as page_count,
   case when c.relkind = 'r' then pg_catalog.pg_relation_size(c.oid) else 0 end as main_bytes,
-  case when c.relkind = 'r' then pg_catalog.pg_table_size(c.oid) else 0 end as total_bytes,
+  -- Without the small forks, which pg_table_size would look for one by one.
+  case
+    when c.relkind = 'r'
+    then pg_catalog.pg_relation_size(c.oid)
+      + coalesce(pg_catalog.pg_relation_size(nullif(c.reltoastrelid, 0)), 0)
+    else 0
+  end as total_bytes,
   pg_catalog.has_table_privilege(c.oid, 'select') as has_select_privilege
 from pg_catalog.pg_class c
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
