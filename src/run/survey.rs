@@ -9,6 +9,7 @@ mod large_objects;
 pub(super) mod source;
 mod tables;
 mod target;
+mod types;
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -25,7 +26,8 @@ use pgmig_core::plan::roles::{self, Roles};
 use pgmig_core::plan::select::Selection;
 use pgmig_core::plan::select_items::select_items;
 use pgmig_core::plan::task::{QualifiedNamePair, Task};
-use pgmig_core::plan::{self, Note, order, version};
+use pgmig_core::plan::version::{self, Servers};
+use pgmig_core::plan::{self, Note, order};
 use pgmig_core::source::snapshot::Snapshot;
 use pgmig_core::source::wire::Connection;
 use pgmig_core::{Error, Result};
@@ -120,7 +122,12 @@ fn make_plan(
     let majors =
         [&source.catalog, &target.catalog].map(|catalog| catalog.server.version_num / 10_000);
     let mut wanted = Cow::Borrowed(&source.catalog);
-    version::express_in(&mut wanted, majors[1]);
+    let servers = Servers {
+        major: majors[1],
+        source: &source.catalog.builtins,
+        target: &target.catalog.builtins,
+    };
+    version::express_in(&mut wanted, servers);
     let mut items = order::sort(ddl::render(&wanted, &ddl_options), &wanted.depends);
     let mut notes = Vec::new();
     let mut is_kept = select_items(&items, &wanted, selection, options, &known_roles, &mut notes);
@@ -141,6 +148,7 @@ fn make_plan(
         return Ok(CompletePlan { plan, existing: Existing::default() });
     }
     check_extensions(&items, &is_kept, target)?;
+    types::check(&source.catalog, target, selection)?;
     check_conditions(session, source, selection)?;
     let mut found = Cow::Borrowed(&target.catalog);
     version::forget_names(&mut found, majors[0]);

@@ -246,7 +246,7 @@ fn read_rows<T: DeserializeOwned>(connection: &mut Connection, query: &str) -> R
 }
 
 /// Names tables and sequences up to a limit.
-fn list_names(names: &[String]) -> String {
+pub(super) fn list_names(names: &[String]) -> String {
     let mut list = names[..names.len().min(MAX_NAMED)].join(", ");
     if names.len() > MAX_NAMED {
         list.push_str(&format!(" and {} more", names.len() - MAX_NAMED));
