@@ -1,5 +1,6 @@
 //! Servers that run out of something: disk, connections. What is lacking is said, nothing is lost.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -13,12 +14,14 @@ struct SmallDisk {
 }
 
 impl SmallDisk {
-    /// Mounts one that the server's user can write; None where that is not allowed.
+    /// Mounts one that belongs to the user that `near` belongs to; None where that is not allowed.
     fn mount(near: &Path, size: &str) -> Result<Option<SmallDisk>> {
         let disk = SmallDisk { directory: near.join("small-disk") };
         std::fs::create_dir(&disk.directory)?;
+        let owner = std::fs::metadata(near)?;
+        let options = format!("size={size},uid={},gid={},mode=0700", owner.uid(), owner.gid());
         let mounted = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={size},mode=0777"), "tmpfs"])
+            .args(["-t", "tmpfs", "-o", &options, "tmpfs"])
             .arg(&disk.directory)
             .output();
         if !mounted.is_ok_and(|output| output.status.success()) {

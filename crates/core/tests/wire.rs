@@ -383,7 +383,7 @@ fn tables_are_locked_before_the_snapshot_sees_them() {
         lock_timeout: Duration::ZERO,
     };
     let mut elsewhere = session::open(&Dsn::parse(&dsn).unwrap(), &settings).unwrap();
-    let gone = snapshot::import_any(&mut elsewhere, &[held.id.clone()], &held.xids);
+    let gone = snapshot::import_any(&mut elsewhere, std::slice::from_ref(&held.id), &held.xids);
     assert!(matches!(gone, Err(Error::SnapshotGone)), "{gone:?}");
     drop(elsewhere);
 
