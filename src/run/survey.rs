@@ -9,6 +9,7 @@ mod large_objects;
 pub(super) mod source;
 mod tables;
 mod target;
+mod text;
 mod types;
 
 use std::borrow::Cow;
@@ -55,6 +56,10 @@ pub(super) struct Survey {
 
 /// Reads both databases, makes the plan and records it.
 pub(super) fn survey(run: &Run) -> Result<Survey> {
+    read_and_plan(run).map_err(|error| text::explain(run, error))
+}
+
+fn read_and_plan(run: &Run) -> Result<Survey> {
     let mut selection = Selection::new(&run.options)?;
     let session = run.login.open()?;
     let locked = source::lock(run, &session, &mut selection, &run.options)?;

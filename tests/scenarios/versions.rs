@@ -5,6 +5,8 @@ use anyhow::{Result, ensure};
 use pgmig_tests::data::Script;
 use pgmig_tests::{Cluster, ClusterOptions, Installation, Pair};
 
+use super::types::EXTENSIONS;
+
 /// Succeeds on a server that was built with ICU.
 const USES_ICU: &str =
     "select 1 / count(*) from pg_catalog.pg_collation where collname = 'und-x-icu'";
@@ -85,6 +87,42 @@ fn expect_types_from(major: u32) -> Result<()> {
         ensure!(row.detail.is_none() == is_hashed, "{row:?}");
     }
     databases.expect_same_data()
+}
+
+/// Copies types and indexes of contrib extensions, whose versions differ, from a source of that version.
+fn expect_extensions_from(major: u32) -> Result<()> {
+    let pair = pair_from(major, "extensions")?;
+    let databases = pair.databases("extensions")?;
+    // Operator classes have had options since 13, and items of lquery counts.
+    let script = match major {
+        13.. => EXTENSIONS.to_owned(),
+        _ => EXTENSIONS
+            .replace(" gist_hstore_ops (siglen = 32)", "")
+            .replace(" (siglen = 64)", "")
+            .replace("*.b{1,2}.!c", "*{1,2}.b.!c"),
+    };
+    databases.execute_on_source(&script)?;
+    databases.execute_on_target("create type public.shift as enum ()")?;
+    databases.migrate_and_match(r#"{"validation": "checksum"}"#)?;
+    databases.expect_same_data()?;
+    databases.execute_on_target("drop type public.shift")?;
+    databases.expect_same_schema()
+}
+
+#[test]
+fn types_and_indexes_of_extensions_arrive_from_10() -> Result<()> {
+    expect_extensions_from(10)
+}
+
+#[test]
+#[ignore = "make test-matrix"]
+fn types_and_indexes_of_extensions_arrive_from_13() -> Result<()> {
+    expect_extensions_from(13)
+}
+
+#[test]
+fn types_and_indexes_of_extensions_arrive_from_18() -> Result<()> {
+    expect_extensions_from(18)
 }
 
 #[test]
@@ -407,5 +445,119 @@ fn columns_of_types_that_the_target_has_not_stop_the_run_before_it_begins() -> R
         "domain public.at: left out, since the target has no type abstime; \
          type public.pair_of: left out, since the target has no type tinterval"
     );
+    Ok(())
+}
+
+/// What a subscription is on the target, but for options that one of the servers does not know.
+const SUBSCRIPTION: &str = "
+    select subname, subconninfo, subpublications, subbinary, substream <> 'f', subsynccommit, subslotname
+    from pg_catalog.pg_subscription";
+
+/// Copies a subscription with all options that a source of that version knows.
+fn expect_subscription_from(major: u32) -> Result<()> {
+    let pair = pair_from(major, "subscription")?;
+    let databases = pair.databases("subscription")?;
+    let mut options =
+        "connect = false, slot_name = none, binary, synchronous_commit = 'local'".to_owned();
+    options += match major {
+        16.. => ", streaming = parallel, origin = none, run_as_owner, password_required = false",
+        _ => ", streaming",
+    };
+    if major >= 15 {
+        options += ", two_phase, disable_on_error";
+    }
+    if major >= 17 {
+        options += ", failover";
+    }
+    databases.execute_on_source(&format!(
+        r#"create subscription "su %b" connection 'host=nowhere.invalid password=secret'
+            publication "p %", q with ({options})"#
+    ))?;
+    databases.execute_on_source("create table t (i int); insert into t values (1)")?;
+    databases.migrate_and_match("{}")?;
+    let (name, pair) = (databases.name(), databases.pair());
+    assert_eq!(pair.target.psql(name, SUBSCRIPTION)?, pair.source.psql(name, SUBSCRIPTION)?);
+    let lost = "select count(*) from pgmig.events where message ~ 'without options .*streaming = parallel'";
+    let is_lost = major >= 16 && pair.target.installation().major()? < 16;
+    assert_eq!(databases.target_value(lost)?, if is_lost { "1" } else { "0" });
+    let drop = r#"drop subscription "su %b""#;
+    databases.execute_on_source(drop)?;
+    databases.execute_on_target(drop)
+}
+
+#[test]
+fn subscriptions_with_every_option_arrive_from_14_and_18() -> Result<()> {
+    expect_subscription_from(14)?;
+    expect_subscription_from(18)
+}
+
+#[test]
+#[ignore = "make test-matrix"]
+fn subscriptions_with_every_option_arrive_from_all_others() -> Result<()> {
+    (15..=17).try_for_each(expect_subscription_from)
+}
+
+/// Roles and a database with settings, one of which is gone since 12.
+const SETTINGS: &str = r#"
+    create role "se %t";
+    alter role "se %t" set default_with_oids = on;
+    alter role "se %t" set work_mem = '7MB';
+    alter role "se %t" set role = 'se %t';
+    alter database settings set default_with_oids = on;
+    alter database settings set "my %".thing = 'x';
+    alter database settings set my.thing = 'x';
+    alter database settings set lock_timeout = '3h';
+    create table t (i int);
+    insert into t values (1)"#;
+
+#[test]
+fn settings_that_the_target_has_not_are_named_and_the_others_arrive() -> Result<()> {
+    let pair = pair_from(11, "settings")?;
+    let databases = pair.databases("settings")?;
+    databases.execute_on_source(SETTINGS)?;
+    databases.migrate_and_match(r#"{"roles": true, "database_properties": true}"#)?;
+    let named = "select string_agg(object || ': ' || substring(message from '\"(.*)\"'), ', ' order by object, message)
+                 from pgmig.events where message ~ '^the target has no setting \".*\", left out$'";
+    assert_eq!(
+        databases.target_value(named)?,
+        "database settings: default_with_oids, database settings: my %.thing, role se %t: default_with_oids"
+    );
+    let kept = "select string_agg(c, ', ' order by c) from pg_catalog.pg_db_role_setting, unnest(setconfig) c";
+    assert_eq!(
+        databases.target_value(kept)?,
+        "lock_timeout=3h, my.thing=x, role=se %t, work_mem=7MB"
+    );
+    Ok(())
+}
+
+/// Memberships as servers from 16 on have them: one by the system, one by the role itself.
+const MEMBERSHIPS: &str = r#"
+    create role "ma %ker" createrole;
+    grant create on database memberships to "ma %ker";
+    set createrole_self_grant = 'set, inherit';
+    set role "ma %ker";
+    create role "ma %de";
+    create role member;
+    grant "ma %de" to member with inherit false;
+    reset role;
+    create table t (i int);
+    insert into t values (1)"#;
+
+#[test]
+fn memberships_of_several_grantors_arrive_from_18() -> Result<()> {
+    let pair = pair_from(18, "memberships")?;
+    let databases = pair.databases("memberships")?;
+    databases.execute_on_source(MEMBERSHIPS)?;
+    databases.migrate_and_match(r#"{"roles": true}"#)?;
+    let is_whole = pair.target.installation().major()? >= 16;
+    let columns = if is_whole { ", inherit_option, set_option, grantor::regrole" } else { "" };
+    let query = format!(
+        "select distinct roleid::regrole, member::regrole, bool_or(admin_option) over (
+             partition by roleid, member){columns}
+         from pg_catalog.pg_auth_members
+         where member::regrole::text !~ '^pg_' order by 1, 2"
+    );
+    let (name, pair) = (databases.name(), databases.pair());
+    assert_eq!(pair.target.psql(name, &query)?, pair.source.psql(name, &query)?);
     Ok(())
 }
