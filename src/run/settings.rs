@@ -8,7 +8,7 @@ use crate::pg::process;
 
 /// Settings of every worker and coordinator: role and database defaults reach background workers
 /// too, and must not change what a run does.
-const FIXED: [(&str, &str); 19] = [
+const FIXED: [(&str, &str); 20] = [
     ("search_path", ""),
     ("check_function_bodies", "off"),
     ("row_security", "off"),
@@ -24,6 +24,7 @@ const FIXED: [(&str, &str); 19] = [
     ("bytea_output", "hex"),
     ("standard_conforming_strings", "on"),
     ("xmloption", "content"),
+    ("lc_monetary", "C"),
     ("jit", "off"),
     ("statement_timeout", "0"),
     ("lock_timeout", "0"),
@@ -48,9 +49,13 @@ pub fn apply(options: &Options) -> Result<()> {
     }
     // Text is read and written as the database stores it, whatever client_encoding is by default.
     process::set_config("client_encoding", &database_encoding()?);
-    // Event triggers of the target stay out of it, where the role may say so.
+    // Event triggers of the target stay out of it, where the role may say so; before 17 those that are
+    // enabled always or as replica do not.
     if may_set("session_replication_role")? {
         process::set_config("session_replication_role", "replica");
+    }
+    if silences_event_triggers() && may_set("event_triggers")? {
+        process::set_config("event_triggers", "off");
     }
     // Rows and the record of them are in one WAL: a crash loses both or neither.
     process::set_config("synchronous_commit", "off");
@@ -75,6 +80,11 @@ pub fn current_role() -> Result<String> {
 /// The encoding of this database, by the server's name for it.
 pub fn database_encoding() -> Result<String> {
     one("select pg_catalog.getdatabaseencoding()::text")
+}
+
+/// Whether the server can be told to fire no event trigger at all.
+pub fn silences_event_triggers() -> bool {
+    pgrx::pg_sys::PG_VERSION_NUM >= 170_000
 }
 
 /// Whether the current role may set a parameter that others may not.

@@ -15,6 +15,9 @@ use super::worker::TaskContext;
 use crate::pg::foreign_key::{self, Verdict};
 use crate::pg::{catch, index_build, spi, transaction, utility};
 
+/// SQLSTATEs of what is not there, or may not be changed.
+const LEFT_OUT: [&str; 6] = ["3F000", "42501", "42703", "42704", "42883", "42P01"];
+
 /// Runs the statements of a task in one transaction; of a task that was done before in part, those
 /// that failed then. Returns what could not be done.
 ///
@@ -42,6 +45,10 @@ pub fn run(
             if statement.mode == StatementMode::Owed {
                 if let Err(error) = transaction::run_nested(attempt) {
                     report_owed(context, statement, error)?;
+                }
+            } else if statement.mode == StatementMode::Optional {
+                if let Err(error) = transaction::run_nested(attempt) {
+                    report_left_out(context, statement, error)?;
                 }
             } else if on_error == OnError::Stop || statements.len() == 1 {
                 catch::catch(attempt).map_err(|error| name_statement(error, statement))?;
@@ -87,9 +94,21 @@ fn report_owed(context: &TaskContext, statement: &Statement, error: Error) -> Re
     state.insert_event(run, &event)
 }
 
+/// Reports that something could not be changed which is not the run's: it is missing, or another's.
+fn report_left_out(context: &TaskContext, statement: &Statement, error: Error) -> Result<()> {
+    if !LEFT_OUT.contains(&error.sqlstate()) {
+        return Err(name_statement(error, statement));
+    }
+    let error = name_statement(error, statement);
+    let event = Event { severity: Severity::Warning, ..Event::failure(&statement.object, &error) };
+    context.state.insert_event(context.request.run, &event)
+}
+
 fn execute(context: &mut TaskContext, task: i32, statement: &Statement) -> Result<()> {
     match statement.mode {
-        StatementMode::Plain | StatementMode::Owed => spi::execute(&statement.sql),
+        StatementMode::Plain | StatementMode::Owed | StatementMode::Optional => {
+            spi::execute(&statement.sql)
+        }
         StatementMode::SetLogged => {
             spi::execute(&statement.sql);
             transaction::increment_command_counter();

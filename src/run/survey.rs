@@ -4,6 +4,7 @@
 //! been changed.
 
 pub(super) mod definitions;
+mod foreign;
 mod large_objects;
 pub(super) mod source;
 mod tables;
@@ -122,7 +123,8 @@ fn make_plan(
     version::express_in(&mut wanted, majors[1]);
     let mut items = order::sort(ddl::render(&wanted, &ddl_options), &wanted.depends);
     let mut notes = Vec::new();
-    let is_kept = select_items(&items, &wanted, selection, options, &known_roles, &mut notes);
+    let mut is_kept = select_items(&items, &wanted, selection, options, &known_roles, &mut notes);
+    foreign::leave_out_unknown(&items, &mut is_kept, &wanted, target, &mut notes)?;
     let rename = options.source_schema.clone().zip(options.target_schema.clone());
     let rename = rename.map(|(from, to)| Rename { from, to });
     if let Some(rename) = &rename {
@@ -171,6 +173,15 @@ fn make_plan(
     plan.notes.extend(roles.notes);
     plan.notes.extend(notes);
     plan.notes.extend(existing.notes.iter().cloned());
+    plan.notes.extend(target.firing_triggers.iter().map(|name| {
+        Note {
+            object: format!("event trigger {name}"),
+            message:
+                "is enabled on the target in a way that nothing silences: it fires at what the run \
+                  does"
+                    .to_owned(),
+        }
+    }));
     Ok(CompletePlan { plan, existing })
 }
 
@@ -185,7 +196,8 @@ fn plan_roles(run: &Run, source: &SourceReading, target: &TargetReading) -> Role
         major: target.catalog.server.version_num / 10_000,
         is_superuser: run.request.is_superuser,
     };
-    roles::plan(&source.catalog.roles, &known, &run.options)
+    let labels = &source.catalog.annotations.labels;
+    roles::plan(&source.catalog.roles, labels, &known, &run.options)
 }
 
 /// Sequences among the items to be made, with identity columns' ones.

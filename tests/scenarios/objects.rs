@@ -141,6 +141,10 @@ const ROLES: &str = r#"
     grant pg_read_all_data to app;
     alter role app set search_path = "$user", 'Odd, name';
     alter role app set work_mem = '7MB';
+    alter role app set role = 'team';
+    set role helper;
+    grant team to "Boss ""1""";
+    reset role;
     comment on role app is 'the application''s';"#;
 
 /// What the catalogs say of roles, passwords included.
@@ -149,7 +153,7 @@ const ROLES_QUERY: &str = "
         a.rolreplication, a.rolbypassrls, a.rolconnlimit, a.rolpassword, a.rolvaliduntil,
         r.rolconfig, pg_catalog.shobj_description(a.oid, 'pg_authid'),
         array(
-            select row(m.roleid::regrole, m.admin_option)::text
+            select row(m.roleid::regrole, m.admin_option, m.grantor::regrole)::text
             from pg_catalog.pg_auth_members m where m.member = a.oid order by 1)
     from pg_catalog.pg_authid a
     join pg_catalog.pg_roles r on r.oid = a.oid
@@ -157,13 +161,15 @@ const ROLES_QUERY: &str = "
     order by a.rolname";
 
 /// Objects with secrets.
-const SECRETS: &str = r"
+const SECRETS: &str = r#"
     create extension postgres_fdw;
     create server far foreign data wrapper postgres_fdw options (host 'nowhere.invalid');
     create user mapping for app server far options (user 'me', password 'mapping-secret-2');
     create user mapping for public server far options (password 'mapping-secret-3');
     create subscription sub connection 'host=nowhere.invalid password=subscription-secret-4'
-        publication p with (connect = false, slot_name = none)";
+        publication "p %", q with (
+            connect = false, slot_name = none, binary, streaming, two_phase, disable_on_error,
+            synchronous_commit = 'local')"#;
 
 /// A pair that no other test makes roles in, which writes into its logs what it can.
 fn own_pair(name: &str) -> Result<Pair> {
@@ -204,7 +210,8 @@ fn roles_and_secrets_arrive_and_the_secrets_are_seen_nowhere() -> Result<()> {
         alter role app in database secrets set datestyle = 'ISO, DMY';
         comment on database secrets is 'this one';
         revoke temporary on database secrets from public;
-        grant create on database secrets to app",
+        grant create on database secrets to app;
+        alter database secrets is_template true",
     )?;
     databases.migrate(r#"{"roles": true, "database_properties": true, "on_error": "continue"}"#)?;
 
@@ -215,9 +222,13 @@ fn roles_and_secrets_arrive_and_the_secrets_are_seen_nowhere() -> Result<()> {
     };
     compare(ROLES_QUERY)?;
     compare("select srvname, usename, umoptions from pg_catalog.pg_user_mappings order by 1, 2")?;
-    compare("select subname, subconninfo, subpublications from pg_catalog.pg_subscription")?;
     compare(
-        "select d.datacl, pg_catalog.shobj_description(d.oid, 'pg_database'), array(
+        "select subname, subconninfo, subpublications, subbinary, substream, subtwophasestate,
+            subdisableonerr, subsynccommit
+        from pg_catalog.pg_subscription",
+    )?;
+    compare(
+        "select d.datacl, d.datistemplate, pg_catalog.shobj_description(d.oid, 'pg_database'), array(
             select row(s.setrole::regrole, s.setconfig)::text
             from pg_catalog.pg_db_role_setting s where s.setdatabase = d.oid order by 1)
         from pg_catalog.pg_database d where d.datname = 'secrets'",
@@ -241,8 +252,9 @@ fn roles_and_secrets_arrive_and_the_secrets_are_seen_nowhere() -> Result<()> {
         assert!(!seen.contains(secret), "\"{secret}\" is seen");
     }
     assert!(seen.contains("'********'"));
-    databases.execute_on_source("drop subscription sub")?;
-    databases.execute_on_target("drop subscription sub")
+    let free = "drop subscription sub; alter database secrets is_template false";
+    free.split(';').try_for_each(|sql| databases.execute_on_source(sql))?;
+    free.split(';').try_for_each(|sql| databases.execute_on_target(sql))
 }
 
 #[test]

@@ -117,6 +117,7 @@ create procedure shop.do_nothing(inout n integer) language plpgsql as $$ begin n
 revoke execute on procedure shop.do_nothing(integer) from public;
 grant execute on procedure shop.do_nothing(integer) to "pgmig Wri""ter" with grant option;
 alter procedure shop.do_nothing(integer) owner to pgmig_owner;
+comment on procedure shop.do_nothing(integer) is 'does 100%';
 \endif
 create function shop.set_of(out a integer, out b text) returns setof record
   language sql rows 3 as $$ values (1, 'x'), (2, 'y') $$;
@@ -140,6 +141,10 @@ create aggregate shop.my_percentile(float8 order by anyelement) (
   sfunc = ordered_set_transition, stype = internal, finalfunc = percentile_disc_final, finalfunc_extra);
 create aggregate shop.my_hypothetical(variadic "any" order by variadic "any") (
   sfunc = ordered_set_transition_multi, stype = internal, finalfunc = rank_final, finalfunc_extra, hypothetical);
+revoke execute on function shop.total(integer), shop.count_all() from public;
+revoke execute on function shop.my_percentile(float8, anyelement) from public;
+grant execute on function shop.my_percentile(float8, anyelement) to pgmig_reader with grant option;
+grant execute on function shop.my_hypothetical("any") to "pgmig Wri""ter";
 create aggregate shop.least_text(text) (sfunc = text_smaller, stype = text, sortop = operator(pg_catalog.<));
 
 -- Tables: every column property.
@@ -188,6 +193,7 @@ alter table shop.customers alter column json_data set storage external;
 alter table shop.customers alter column json_data set compression pglz;
 \endif
 alter table shop.customers alter column mood set statistics 321;
+alter table shop.customers alter column born set statistics 0;
 alter table shop.customers alter column mood set (n_distinct = -0.5, n_distinct_inherited = 7);
 alter table shop.customers owner to pgmig_owner;
 comment on table shop.customers is E'line one\nline two ; -- no comment';
@@ -322,6 +328,14 @@ insert into my_pgmig_x.egg values (1, 2), (2, 1);
 alter table my_pgmig_x.hen add constraint hen_egg foreign key (egg_id) references my_pgmig_x.egg;
 alter table my_pgmig_x.hen add constraint hen_self
   foreign key (id) references my_pgmig_x.hen match full not valid;
+
+create table my_pgmig_x.two_columns (a integer, b text, unique (b, a));
+insert into my_pgmig_x.two_columns values (1, 'x'), (2, 'y');
+create table my_pgmig_x.both_or_none (
+  a integer, b text,
+  constraint "both %" foreign key (a, b) references my_pgmig_x.two_columns (a, b) match full
+    on update set default deferrable);
+insert into my_pgmig_x.both_or_none values (1, 'x'), (null, null);
 
 -- Inheritance.
 create table my_pgmig_x.animal (
@@ -460,15 +474,22 @@ create function shop.loop_function(v shop.loop_view default null) returns text
 create or replace view shop.loop_view as select 1 as a, shop.loop_function() collate "C" as b;
 create recursive view shop.numbers (n) as values (1) union all select n + 1 from numbers where n < 5;
 create view shop.empty_view as select;
-create materialized view shop.stats with (fillfactor = 75) as
+create materialized view shop.stats with (fillfactor = 75, toast.autovacuum_enabled = off) as
   select mood, count(*) as n, max("na.me") as top from shop.customer_names group by mood;
 create unique index stats_mood on shop.stats (mood);
 comment on materialized view shop.stats is 'counted';
 alter materialized view shop.stats alter column top set storage external;
+alter materialized view shop.stats replica identity full;
+comment on column shop.stats.top is 'the last name';
 create materialized view shop.a_stats_of_stats as select sum(n) as total from shop.stats;
 create materialized view shop.unfilled as select 1 as x with no data;
+alter materialized view shop.unfilled replica identity nothing;
+create sequence shop.of_a_view;
+alter sequence shop.of_a_view owner to pgmig_owner;
+alter sequence shop.of_a_view owned by shop.customer_names.id;
 alter materialized view shop.stats owner to pgmig_owner;
 grant select on shop.stats to pgmig_reader;
+grant select (n) on shop.stats to "pgmig Wri""ter";
 create rule names_insert as on insert to shop.customer_names
   do instead insert into shop.customers (email, "full.na""me") values (new.id || '@rule', new."na.me");
 comment on rule names_insert on shop.customer_names is 'inserts';
@@ -596,6 +617,28 @@ create cast (shop.point3 as text) with function shop.to_text(shop.point3) as ass
 create cast (shop.float_range as text) with inout;
 comment on cast (shop.point3 as text) is 'its z';
 create conversion shop.latin for 'LATIN1' to 'UTF8' from iso8859_1_to_utf8;
+alter conversion shop.latin owner to pgmig_owner;
+comment on conversion shop.latin is 'the usual';
+alter operator family shop."fam.ily" using btree owner to pgmig_owner;
+comment on operator family shop."fam.ily" using btree is 'a fam%ily';
+alter operator class shop.backwards using btree owner to pgmig_owner;
+-- Before 14 the optional members hang on the class, since then on the family.
+\if :v14
+create operator class shop.near for type point using gist as
+  operator 1 pg_catalog.<< (point, point),
+  operator 15 pg_catalog.<-> (point, point) for order by pg_catalog.float_ops,
+  function 1 pg_catalog.gist_point_consistent(internal, point, smallint, oid, internal),
+  function 2 pg_catalog.gist_box_union(internal, internal),
+  function 3 pg_catalog.gist_point_compress(internal),
+  function 5 pg_catalog.gist_box_penalty(internal, internal, internal),
+  function 6 pg_catalog.gist_box_picksplit(internal, internal),
+  function 7 pg_catalog.gist_box_same(box, box, internal),
+  function 8 pg_catalog.gist_point_distance(internal, point, smallint, oid, internal),
+  storage box;
+create table shop.points (p point);
+insert into shop.points select point(g, -g) from generate_series(1, 20) g;
+create index points_near on shop.points using gist (p shop.near);
+\endif
 create text search dictionary shop."dic.t" (template = pg_catalog.simple, accept = false, stopwords = 'english');
 create text search configuration shop.words (parser = pg_catalog."default");
 alter text search configuration shop.words add mapping for asciiword, word with shop."dic.t", pg_catalog.simple;
@@ -605,17 +648,44 @@ create text search parser shop.my_parser (
   start = prsd_start, gettoken = prsd_nexttoken, end = prsd_end, lextypes = prsd_lextype, headline = prsd_headline);
 create language "my ""lang" handler plpgsql_call_handler inline plpgsql_inline_handler validator plpgsql_validator;
 create transform for shop.mood language "my ""lang" (from sql with function pg_catalog.prsd_lextype(internal));
+comment on transform for shop.mood language "my ""lang" is 'trans%forms';
+alter text search dictionary shop."dic.t" owner to pgmig_owner;
+comment on text search dictionary shop."dic.t" is 'no stop';
+alter text search configuration shop.words owner to pgmig_owner;
+comment on text search template shop.my_template is 'simple';
+comment on text search parser shop.my_parser is 'parses';
+create trusted language "trust.ed" handler plpgsql_call_handler inline plpgsql_inline_handler validator plpgsql_validator;
+alter language "trust.ed" owner to pgmig_owner;
+comment on language "trust.ed" is 'a lang%uage';
+revoke usage on language "trust.ed" from public;
+grant usage on language "trust.ed" to pgmig_reader with grant option;
 \if :v12
 create access method my_heap type table handler heap_tableam_handler;
+comment on access method my_heap is 'a heap';
 create table my_pgmig_x.other_method (id integer primary key) using my_heap;
 insert into my_pgmig_x.other_method values (1), (2);
 \endif
 create foreign data wrapper "w.rapper" options (a 'it''s', "B b" '\');
 create server "ser.ver" type 't' version '1' foreign data wrapper "w.rapper" options (host 'h%');
+comment on foreign data wrapper "w.rapper" is 'wraps';
+grant usage on foreign data wrapper "w.rapper" to pgmig_owner with grant option;
+alter server "ser.ver" owner to pgmig_owner;
+comment on server "ser.ver" is 'serves';
 grant usage on foreign server "ser.ver" to pgmig_reader;
 create foreign table shop.far (id integer options (name 'i''d') not null, t text collate "C")
   server "ser.ver" options (path '/x y');
 comment on foreign table shop.far is 'far away';
+comment on column shop.far.t is 'a far column';
+alter foreign table shop.far add constraint "far %" check (id > 0), alter column t set statistics 7;
+alter foreign table shop.far owner to pgmig_owner;
+grant select (id), update (t) on shop.far to pgmig_reader;
+create trigger "far.trigger" before insert on shop.far for each row execute procedure shop.note_change();
+create foreign table shop.far_fish (fins integer) inherits (my_pgmig_x.fish) server "ser.ver";
+create table shop.near_and_far (id integer, k integer) partition by list (k);
+create table shop.near_and_far_1 partition of shop.near_and_far for values in (1);
+create foreign table shop.near_and_far_2 partition of shop.near_and_far for values in (2)
+  server "ser.ver" options (path '2');
+insert into shop.near_and_far_1 values (1, 1);
 create publication "pub.lication" with (publish = 'insert, update');
 alter publication "pub.lication" add table only shop.customers
 \if :v15
@@ -629,6 +699,8 @@ alter publication "pub.lication" add table shop.events;
 create publication of_schema for tables in schema my_pgmig_x with (publish_via_partition_root);
 \endif
 create publication of_all for all tables;
+alter publication "pub.lication" owner to pgmig_owner;
+comment on publication "pub.lication" is 'published';
 create function shop.on_ddl() returns event_trigger language plpgsql as $$ begin end $$;
 create event trigger "even.t" on ddl_command_start when tag in ('CREATE SEQUENCE', 'DROP SEQUENCE')
   execute procedure shop.on_ddl();

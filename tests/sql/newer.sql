@@ -35,6 +35,7 @@ create collation "new %"."built.in" (provider = builtin, locale = 'C.UTF-8');
 create table "new %".built_in (t text collate "new %"."built.in");
 insert into "new %".built_in values ('ä'), ('z');
 create domain "new %".named as integer constraint "need %" not null;
+comment on constraint "need %" on domain "new %".named is 'needed';
 create table "new %".with_named (n "new %".named);
 insert into "new %".with_named values (1);
 create function "new %".at_json() returns jsonb language sql begin atomic select json('{}')::jsonb; end;

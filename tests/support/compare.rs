@@ -37,6 +37,15 @@ const ROWS_SHOWN: usize = 5;
 /// Differing lines of the schema that are shown.
 const CONTEXT_LINES: usize = 3;
 
+/// What no dump says: which indexes are not valid. Indexes of tables that are not are left behind.
+const INVALID_INDEXES: &str = "
+    select 'invalid: ' || i.indexrelid::pg_catalog.regclass
+    from pg_catalog.pg_index i
+    join pg_catalog.pg_class c on c.oid = i.indexrelid
+    where not i.indisvalid
+      and (c.relkind = 'I' or exists (select from pg_catalog.pg_extension where extname = 'pgmig'))
+    order by 1";
+
 /// A relation's content, whatever the order of its rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 struct Digest {
@@ -183,7 +192,8 @@ pub fn compare_schema(source: (&Cluster, &str), target: (&Cluster, &str)) -> Res
     let dump_schema = |(cluster, database): (&Cluster, &str)| {
         let mut pg_dump = newer.installation().client("pg_dump");
         pg_dump.args(["--schema-only", "--exclude-schema=pgmig", "-d", &cluster.dsn(database)]);
-        run(&mut pg_dump).map(|dump| without_pgmig(&dump))
+        let dump = run(&mut pg_dump).map(|dump| without_pgmig(&dump))?;
+        anyhow::Ok(dump + &cluster.psql(database, INVALID_INDEXES)?)
     };
     let mut dumps = [dump_schema(source)?, dump_schema(target)?];
     if majors[0] != majors[1] {

@@ -11,6 +11,7 @@ use pgmig_core::{Error, Result};
 use pgrx::prelude::*;
 
 use super::super::coordinator::Run;
+use super::super::settings;
 use crate::pg::{spi, transaction};
 
 /// What was read of the target.
@@ -25,6 +26,8 @@ pub(super) struct TargetReading {
     /// OIDs of tables that hold exactly what an earlier run loaded, with the number of rows that they
     /// must have where only that can tell.
     unchanged: HashMap<u32, Option<i64>>,
+    /// Event triggers that fire at what the run does.
+    pub firing_triggers: Vec<String>,
     /// What earlier runs dropped and did not build again.
     pub owed: Vec<existing::Drop>,
 }
@@ -67,6 +70,7 @@ pub(super) fn read(run: &Run) -> Result<TargetReading> {
                 "select e.name::text from pg_catalog.pg_available_extensions e order by 1",
             )?,
             unchanged,
+            firing_triggers: firing_triggers()?,
             owed: run.state.read_owed()?,
         })
     })
@@ -105,6 +109,26 @@ fn extension_versions() -> Result<HashMap<String, String>> {
     Ok(versions)
 }
 
+/// Event triggers that no setting of this session silences, by name.
+fn firing_triggers() -> Result<Vec<String>> {
+    let query = if settings::silences_event_triggers() {
+        "select e.evtname::text from pg_catalog.pg_event_trigger e
+         where e.evtenabled <> 'D'
+             and pg_catalog.current_setting('event_triggers') = 'on'"
+    } else {
+        "select e.evtname::text from pg_catalog.pg_event_trigger e
+         where e.evtenabled = 'A'
+             or e.evtenabled
+                 = case pg_catalog.current_setting('session_replication_role')
+                     when 'replica' then 'R'
+                     else 'O'
+                 end"
+    };
+    let mut triggers: Vec<String> = names(query)?.into_iter().collect();
+    triggers.sort();
+    Ok(triggers)
+}
+
 fn version_num() -> Result<u32> {
     Spi::get_one::<i32>("select pg_catalog.current_setting('server_version_num')::int4")
         .ok()
@@ -113,7 +137,8 @@ fn version_num() -> Result<u32> {
         .ok_or_else(|| Error::Internal("the server does not tell its version".to_owned()))
 }
 
-fn names(query: &str) -> Result<HashSet<String>> {
+/// The texts that a query of the target returns; inside a transaction.
+pub(super) fn names(query: &str) -> Result<HashSet<String>> {
     let mut names = HashSet::new();
     spi::for_each_text(query, &mut |name| {
         names.insert(name.to_owned());

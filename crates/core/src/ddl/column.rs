@@ -46,7 +46,7 @@ pub(super) fn render_definition(
     };
     let bare_length = sql.len();
     if table.of_type.is_none() {
-        if let Some(compression) = &column.compression {
+        if let Some(compression) = compression_of(context, column) {
             sql.push_str(&format!(" compression {compression}"));
         }
         if !column.foreign_options.is_empty() && table.relkind == TableKind::Foreign {
@@ -81,6 +81,11 @@ pub(super) fn render_definition(
         sql.push_str(&not_null);
     }
     (table.of_type.is_none() || sql.len() > bare_length).then_some(sql)
+}
+
+/// The compression method that a column is to have of its own.
+pub(super) fn compression_of<'a>(context: &Context, column: &'a Column) -> Option<&'a str> {
+    column.compression.as_deref().filter(|_| context.options.toast_compression)
 }
 
 /// The NOT NULL of a column that is spelled out.
@@ -180,7 +185,7 @@ pub(super) fn render_actions(context: &Context, table: &Table) -> Vec<String> {
             }
         }
         if origin_of(table, column) != Origin::Spelled {
-            if let Some(compression) = &column.compression {
+            if let Some(compression) = compression_of(context, column) {
                 alter(format!("set compression {compression}"));
             }
         }

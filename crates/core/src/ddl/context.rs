@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::DdlOptions;
 use super::item::Item;
 use crate::model::{
-    Acl, Catalog, Class, Constraint, DependKind, Index, ObjectId, Sequence, Table, View,
+    Acl, Catalog, Class, Column, Constraint, DependKind, Index, ObjectId, Sequence, Table, View,
 };
 use crate::name::{quote_ident, quote_literal, quote_qualified};
 
@@ -14,6 +14,7 @@ use crate::name::{quote_ident, quote_literal, quote_qualified};
 pub(super) struct Relation<'a> {
     pub(super) schema: &'a str,
     pub(super) name: &'a str,
+    pub(super) columns: &'a [Column],
 }
 
 impl Relation<'_> {
@@ -126,9 +127,18 @@ impl<'a> Context<'a> {
 
     /// A table, view or materialized view of the catalog.
     pub(super) fn relation(&self, oid: u32) -> Option<Relation<'a>> {
-        let table = self.tables.get(&oid).map(|t| Relation { schema: &t.schema, name: &t.name });
-        table
-            .or_else(|| self.views.get(&oid).map(|v| Relation { schema: &v.schema, name: &v.name }))
+        let table = self.tables.get(&oid).map(|table| Relation {
+            schema: &table.schema,
+            name: &table.name,
+            columns: &table.columns,
+        });
+        table.or_else(|| {
+            self.views.get(&oid).map(|view| Relation {
+                schema: &view.schema,
+                name: &view.name,
+                columns: &view.columns,
+            })
+        })
     }
 
     /// The schema of an object with privileges, if it is in the catalog.
@@ -183,7 +193,12 @@ impl<'a> Context<'a> {
         if let Some(text) = annotations.comments.get(&id).filter(|_| self.options.comments) {
             item.push_attribute(format!("comment on {noun} {identity} is{}", literal(text)));
         }
-        for label in annotations.labels.get(&id).into_iter().flatten() {
+        self.label(item, id, noun, identity);
+    }
+
+    /// Adds the security labels on an object or column.
+    pub(super) fn label(&self, item: &mut Item, id: ObjectId, noun: &str, identity: &str) {
+        for label in self.catalog.annotations.labels.get(&id).into_iter().flatten() {
             if self.options.security_labels {
                 item.push_attribute(format!(
                     "security label for {} on {noun} {identity} is{}",

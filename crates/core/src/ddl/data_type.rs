@@ -48,6 +48,9 @@ pub(super) fn render(context: &Context, data_type: &DataType) -> Vec<Item> {
             context.describe(&mut item, id, "column", &name);
         }
     }
+    if let TypeDefinition::Domain(domain) = &data_type.definition {
+        describe_not_null(context, domain, &identity, &mut item);
+    }
     describe_inline_checks(context, data_type, &identity, &mut item);
     others.insert(0, item);
     others
@@ -131,6 +134,14 @@ fn describe_check(context: &Context, check: &Constraint, identity: &str, item: &
     let id = ObjectId::new(Class::CONSTRAINT, check.oid);
     let name = format!("{} on domain {identity}", quote_ident(&check.name));
     context.describe(item, id, "constraint", &name);
+}
+
+fn describe_not_null(context: &Context, domain: &DomainType, identity: &str, item: &mut Item) {
+    if let (Some(name), Some(oid)) = (&domain.not_null_name, domain.not_null_oid) {
+        let id = ObjectId::new(Class::CONSTRAINT, oid);
+        let name = format!("{} on domain {identity}", quote_ident(name));
+        context.describe(item, id, "constraint", &name);
+    }
 }
 
 fn describe_inline_checks(

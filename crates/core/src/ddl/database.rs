@@ -18,6 +18,9 @@ pub(super) fn render(context: &Context, database: &Database) -> Option<Item> {
         let limit = database.connection_limit;
         item.push_attribute(format!("alter database {identity} connection limit {limit}"));
     }
+    if database.is_template {
+        item.push_attribute(format!("alter database {identity} is_template true"));
+    }
     for stored in &database.settings {
         let Some(setting) = Setting::parse(&stored.setting) else {
             continue;
@@ -40,6 +43,7 @@ pub(super) fn render(context: &Context, database: &Database) -> Option<Item> {
     if let Some(comment) = database.comment.as_ref().filter(|_| context.options.comments) {
         item.push_attribute(format!("comment on database {identity} is{}", literal(comment)));
     }
+    context.label(&mut item, id, "database", &identity);
     if context.options.privileges {
         item.attributes.extend(privilege::render_database(&identity, database, context.options));
     }

@@ -70,10 +70,11 @@ pub enum ItemKind {
     Publication,
     PublicationMember,
     Subscription,
-    EventTrigger,
     DefaultPrivileges,
     /// Settings and the like of the database itself.
     Database,
+    /// Behind everything that it could fire at.
+    EventTrigger,
 }
 
 /// A statement that follows the creation of an object.
@@ -106,6 +107,9 @@ pub struct Item {
     /// Whether `create` is what may be shown and the statement to run must be read when it runs.
     pub has_secret: bool,
     pub attributes: Vec<Attribute>,
+    /// Whether the object comes with the system or an extension, of which the target may have another
+    /// version: then the attributes may fail.
+    pub is_foreign: bool,
     /// What cannot be carried, in words.
     pub notes: Vec<String>,
     /// For a primary key or unique constraint: its index as a plain CREATE UNIQUE INDEX.
@@ -137,6 +141,7 @@ impl Item {
             create: Vec::new(),
             roles: Vec::new(),
             has_secret: false,
+            is_foreign: false,
             attributes: Vec::new(),
             notes: Vec::new(),
             index_definition: None,

@@ -49,6 +49,7 @@ pub struct DdlOptions {
     pub security_labels: bool,
     pub tablespaces: bool,
     pub access_methods: bool,
+    pub toast_compression: bool,
     /// None: nothing is said about the database itself.
     pub database: Option<TargetDatabase>,
 }
@@ -72,6 +73,7 @@ impl DdlOptions {
             security_labels: options.security_labels,
             tablespaces: options.tablespaces,
             access_methods: options.table_access_methods,
+            toast_compression: options.toast_compression,
             database: None,
         }
     }
@@ -86,6 +88,7 @@ impl DdlOptions {
             security_labels: true,
             tablespaces: true,
             access_methods: true,
+            toast_compression: true,
             database: None,
         }
     }

@@ -156,6 +156,7 @@ pub(super) fn render_all(context: &Context, items: &[Item]) -> Vec<Item> {
                 oid,
                 subid: PRIVILEGES,
             }));
+            item.is_foreign = acl.is_foreign;
             item.attributes = attributes;
             item.notes = notes;
             privileges.push(item);

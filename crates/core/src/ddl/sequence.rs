@@ -31,8 +31,10 @@ pub(super) fn render(context: &Context, sequence: &Sequence) -> Vec<Item> {
 
 /// The link from a serial column's sequence to the column.
 fn render_owner(context: &Context, sequence: &Sequence, identity: &str) -> Option<Item> {
-    let table = context.table(sequence.owner_table_oid?)?;
-    let column = table.columns.iter().find(|c| Some(c.attnum) == sequence.owner_attnum)?;
+    let owner_oid = sequence.owner_table_oid?;
+    let owner = context.relation(owner_oid)?;
+    let mut columns = owner.columns.iter();
+    let column = columns.find(|column| Some(column.attnum) == sequence.owner_attnum)?;
     let mut item = Item::in_schema(
         ObjectId::new(Class::SEQUENCE, sequence.oid),
         ItemKind::SequenceOwner,
@@ -40,14 +42,14 @@ fn render_owner(context: &Context, sequence: &Sequence, identity: &str) -> Optio
         &sequence.schema,
         &sequence.name,
     );
-    item.table_oid = Some(table.oid);
+    item.table_oid = Some(owner_oid);
     item.requires = vec![
         ObjectId::new(Class::RELATION, sequence.oid),
-        ObjectId::new(Class::RELATION, table.oid),
+        ObjectId::new(Class::RELATION, owner_oid),
     ];
     item.create.push(format!(
         "alter sequence {identity} owned by {}.{}",
-        quote_qualified(&table.schema, &table.name),
+        owner.quoted(),
         quote_ident(&column.name)
     ));
     Some(item)

@@ -14,6 +14,9 @@ const LISTS: [&str; 6] = [
     "unix_socket_directories",
 ];
 
+/// Settings of every server that `pg_settings` does not list.
+const UNLISTED: [&str; 2] = ["role", "session_authorization"];
+
 /// A stored `name=value`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Setting<'a> {
@@ -29,7 +32,8 @@ impl<'a> Setting<'a> {
 
     /// Whether a server with these settings accepts it; any takes those with a prefix.
     pub fn is_known(&self, settings: &HashSet<String>) -> bool {
-        self.name.contains('.') || settings.contains(&self.name.to_lowercase())
+        let name = self.name.to_lowercase();
+        name.contains('.') || UNLISTED.contains(&name.as_str()) || settings.contains(&name)
     }
 
     /// The rest of an ALTER that puts the setting into force.

@@ -1,9 +1,9 @@
 //! Views and materialized views.
 
-use super::column::render_storage_options;
+use super::column::{compression_of, render_storage_options};
 use super::context::Context;
 use super::item::{Item, ItemKind};
-use crate::model::{Class, ObjectId, View};
+use crate::model::{Class, ObjectId, ReplicaIdentity, View};
 use crate::name::{quote_ident, quote_qualified};
 
 /// The view, or a dummy of it and its real query; a materialized view and its filling.
@@ -101,7 +101,12 @@ fn render_materialized(context: &Context, view: &View) -> Vec<Item> {
     }
     sql.push_str(&format!(" as\n{}\nwith no data", view.definition));
     item.create.push(sql);
-    let actions = column_actions(view);
+    let mut actions = column_actions(context, view);
+    actions.extend(match view.replica_identity {
+        ReplicaIdentity::Full => Some("replica identity full".to_owned()),
+        ReplicaIdentity::Nothing => Some("replica identity nothing".to_owned()),
+        ReplicaIdentity::Default | ReplicaIdentity::Index => None,
+    });
     if !actions.is_empty() {
         item.create.push(format!("alter {noun} {identity} {}", actions.join(", ")));
     }
@@ -115,14 +120,14 @@ fn render_materialized(context: &Context, view: &View) -> Vec<Item> {
 }
 
 /// Column properties that a materialized view can have of its own.
-fn column_actions(view: &View) -> Vec<String> {
+fn column_actions(context: &Context, view: &View) -> Vec<String> {
     let mut actions = Vec::new();
     for column in &view.columns {
         let name = quote_ident(&column.name);
         if let Some(storage) = &column.storage {
             actions.push(format!("alter column {name} set storage {storage}"));
         }
-        if let Some(compression) = &column.compression {
+        if let Some(compression) = compression_of(context, column) {
             actions.push(format!("alter column {name} set compression {compression}"));
         }
         if let Some(target) = column.statistics_target {

@@ -87,6 +87,7 @@ pub struct DomainType {
     pub not_null: bool,
     /// Name of the NOT NULL constraint; servers from 17 on only.
     pub not_null_name: Option<String>,
+    pub not_null_oid: Option<u32>,
 }
 
 /// A stand-alone composite type.

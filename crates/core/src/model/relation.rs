@@ -208,10 +208,12 @@ pub struct View {
     /// OID of the `_RETURN` rule.
     pub rule_oid: u32,
     pub row_type_oid: u32,
-    /// Options as `name=value`, without `check_option`.
+    /// Options as `name=value`, without `check_option`; those of a materialized view's TOAST table as
+    /// `toast.name=value`.
     pub options: Vec<String>,
     /// `local` or `cascaded`.
     pub check_option: Option<String>,
+    pub replica_identity: ReplicaIdentity,
     pub access_method: Option<String>,
     pub tablespace: Option<String>,
     /// Filled in by the reader.

@@ -27,7 +27,7 @@ pub struct Role {
     pub memberships: Vec<Membership>,
 }
 
-/// A role that another role is a member of.
+/// A role that another role is a member of; from version 16 on there can be one for each grantor.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Membership {
     pub role: String,
@@ -36,7 +36,10 @@ pub struct Membership {
     pub inherits: Option<bool>,
     /// None before version 16.
     pub can_set: Option<bool>,
-    pub grantor: String,
+    /// None if the role is gone.
+    pub grantor: Option<String>,
+    /// Whether the grantor is the superuser that the cluster was made with.
+    pub is_grantor_system: bool,
 }
 
 /// The database itself.
@@ -47,6 +50,7 @@ pub struct Database {
     pub owner: String,
     /// -1 without a limit.
     pub connection_limit: i32,
+    pub is_template: bool,
     pub comment: Option<String>,
     pub settings: Vec<DatabaseSetting>,
     pub grants: Vec<Grant>,

@@ -16,6 +16,7 @@ const RESERVED: &[&str] = &[
     "extra_float_digits",
     "intervalstyle",
     "is_superuser",
+    "lc_monetary",
     "lo_compat_privileges",
     "role",
     "row_security",

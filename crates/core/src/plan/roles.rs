@@ -2,17 +2,16 @@
 //!
 //! Roles that are there stay as they are, but for memberships that a new role is part of.
 
-use std::collections::HashSet;
+mod membership;
+
+use std::collections::{HashMap, HashSet};
 
 use super::Note;
 use super::task::{Statement, StatementMode};
 use crate::ddl::setting::Setting;
-use crate::model::{Class, Membership, ObjectId, Role};
+use crate::model::{Class, ObjectId, Role, SecurityLabel};
 use crate::name::{quote_ident, quote_literal};
 use crate::options::Options;
-
-/// The first major version whose memberships say what they are good for.
-const MEMBERSHIP_OPTIONS_SINCE: u32 = 16;
 
 /// The target, as far as roles are concerned.
 #[derive(Debug)]
@@ -34,8 +33,13 @@ pub struct Roles {
     pub notes: Vec<Note>,
 }
 
-/// Plans the creation of what is missing.
-pub fn plan(source: &[Role], target: &Target<'_>, options: &Options) -> Roles {
+/// Plans the creation of what is missing; `labels` are those of the source.
+pub fn plan(
+    source: &[Role],
+    labels: &HashMap<ObjectId, Vec<SecurityLabel>>,
+    target: &Target<'_>,
+    options: &Options,
+) -> Roles {
     let mut plan = Roles::default();
     let missing: Vec<&Role> =
         source.iter().filter(|role| !target.roles.contains(&role.name)).collect();
@@ -49,13 +53,16 @@ pub fn plan(source: &[Role], target: &Target<'_>, options: &Options) -> Roles {
             let (name, text) = (quote_ident(&role.name), quote_literal(comment));
             push(role, format!("comment on role {name} is {text}"), &mut plan);
         }
+        let labels = labels.get(&ObjectId::new(Class::ROLE, role.oid));
+        for label in labels.into_iter().flatten().filter(|_| options.security_labels) {
+            let (provider, name) = (quote_ident(&label.provider), quote_ident(&role.name));
+            let text = quote_literal(&label.label);
+            let sql = format!("security label for {provider} on role {name} is {text}");
+            push(role, sql, &mut plan);
+        }
         add_password(role, &mut plan);
     }
-    for member in source {
-        for membership in &member.memberships {
-            add_membership(member, membership, target, &mut plan);
-        }
-    }
+    membership::add(source, target, &mut plan);
     plan
 }
 
@@ -126,39 +133,4 @@ fn add_password(role: &Role, plan: &mut Roles) {
     let mode = StatementMode::Secret(ObjectId::new(Class::ROLE, role.oid));
     plan.statements
         .push(Statement { mode, ..Statement::new(&format!("role {}", role.name), &sql) });
-}
-
-fn add_membership(member: &Role, membership: &Membership, target: &Target<'_>, plan: &mut Roles) {
-    let is_new = |name: &String| plan.created.contains(name);
-    if !is_new(&member.name) && !is_new(&membership.role) {
-        return;
-    }
-    if !is_new(&membership.role) && !target.roles.contains(&membership.role) {
-        let message =
-            format!("not a member of role \"{}\", which the target does not have", membership.role);
-        note(member, message, plan);
-        return;
-    }
-    let mut sql =
-        format!("grant {} to {}", quote_ident(&membership.role), quote_ident(&member.name));
-    let options = membership.inherits.zip(membership.can_set);
-    match options.filter(|_| target.major >= MEMBERSHIP_OPTIONS_SINCE) {
-        Some((inherits, can_set)) => {
-            let admin = membership.is_admin;
-            sql.push_str(&format!(" with admin {admin}, inherit {inherits}, set {can_set}"));
-        }
-        None => {
-            if membership.is_admin {
-                sql.push_str(" with admin option");
-            }
-            if options.is_some_and(|(inherits, can_set)| inherits != member.inherits || !can_set) {
-                let message = format!(
-                    "the options of its membership in role \"{}\" are unknown to the target",
-                    membership.role
-                );
-                note(member, message, plan);
-            }
-        }
-    }
-    push(member, sql, plan);
 }

@@ -130,6 +130,8 @@ pub enum StatementMode {
     SetLogged,
     /// Builds what an earlier run had dropped and could not build: it may fail again.
     Owed,
+    /// Changes what the target need not have, or not let the run's role change.
+    Optional,
     /// The text is for people only; what runs holds a secret and is read from the source.
     Secret(ObjectId),
 }

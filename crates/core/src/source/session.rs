@@ -37,6 +37,7 @@ const SETTINGS: &[(u32, &str, &str)] = &[
     (0, "bytea_output", "hex"),
     (0, "standard_conforming_strings", "on"),
     (0, "xmloption", "content"),
+    (0, "lc_monetary", "C"),
     (0, "row_security", "off"),
     (0, "synchronize_seqscans", "off"),
     (0, "quote_all_identifiers", "off"),
@@ -160,6 +161,8 @@ mod tests {
         assert!(settings_sql(140_000).contains("idle_session_timeout"));
         assert!(!settings_sql(160_009).contains("transaction_timeout"));
         assert!(settings_sql(180_000).contains("\"transaction_timeout\" = '0'"));
+        // What a value of type money reads like is a matter of the locale.
+        assert!(settings_sql(100_023).contains("\"lc_monetary\" = 'C'"));
     }
 
     #[test]

@@ -5,6 +5,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::{Builder, STATEMENTS_PER_TASK, Stage, lock_all, new_check_task};
 use crate::ddl::ItemKind;
+use crate::model::TableKind;
+use crate::name::QualifiedName;
 use crate::options::Validation;
 use crate::plan::data_table::DataTable;
 use crate::plan::task::{LockMode, Statement, TaskKind, Work};
@@ -57,8 +59,7 @@ impl Builder<'_> {
         let mut statements = Vec::new();
         for (position, item) in input.items.iter().enumerate() {
             if let Some(missing) = input.existing.present.get(&position) {
-                let missing = self.attributes_of(item, missing);
-                statements.extend(missing.iter().map(|sql| Statement::new(&item.object, sql)));
+                statements.extend(self.state_attributes(item, missing));
             }
         }
         self.add_statements(statements, TaskKind::Ddl, "attributes of existing objects", barrier)
@@ -105,9 +106,17 @@ impl Builder<'_> {
         }
         let mut grouped: HashMap<usize, Vec<u32>> = HashMap::new();
         let mut roots: BTreeSet<u32> = BTreeSet::new();
+        let mut noted: BTreeSet<u32> = BTreeSet::new();
         for part in input.tables.iter().flat_map(DataTable::copied_parts) {
             let root = self.partition_root(part.oid);
-            if root != part.oid {
+            if let Some(foreign) = self.find_foreign(root) {
+                if noted.insert(root) {
+                    self.note_unanalyzed(root, &foreign);
+                }
+                if root != part.oid {
+                    self.add_analyze_task(&[part.oid]);
+                }
+            } else if root != part.oid {
                 roots.insert(root);
             } else if let Some(group) = self.group_of.get(&part.oid) {
                 grouped.entry(*group).or_default().push(part.oid);
@@ -122,6 +131,24 @@ impl Builder<'_> {
             if let Some(oids) = grouped.remove(&group) {
                 self.add_analyze_task(&oids);
             }
+        }
+    }
+
+    /// A foreign table below a table, which ANALYZE of that would read from its server.
+    fn find_foreign(&self, oid: u32) -> Option<QualifiedName> {
+        let is_foreign = |oid: &u32| {
+            let table = self.tables_by_oid.get(oid);
+            table.is_some_and(|table| table.relkind == TableKind::Foreign)
+        };
+        self.with_descendants(oid).into_iter().find(is_foreign).and_then(|oid| self.table_name(oid))
+    }
+
+    fn note_unanalyzed(&mut self, oid: u32, foreign: &QualifiedName) {
+        if let Some(name) = self.table_name(oid) {
+            let message = format!(
+                "not analyzed as a whole, since that would read foreign table {foreign} from its server"
+            );
+            self.note(&format!("table {name}"), message);
         }
     }
 

@@ -160,14 +160,26 @@ impl Builder<'_> {
 
     /// The statements of an item, without those that name roles the target does not have.
     pub(super) fn statements_of(&mut self, item: &Item) -> Vec<Statement> {
-        let attributes = self.attributes_of(item, &item.attributes);
+        let attributes = self.state_attributes(item, &item.attributes);
         let mode =
             if item.has_secret { StatementMode::Secret(item.id) } else { StatementMode::Plain };
         let create = item.create.iter();
         create
             .map(|sql| Statement { mode, ..Statement::new(&item.object, sql) })
-            .chain(attributes.iter().map(|sql| Statement::new(&item.object, sql)))
+            .chain(attributes)
             .collect()
+    }
+
+    /// The attributes of an item likewise.
+    pub(super) fn state_attributes(
+        &mut self,
+        item: &Item,
+        attributes: &[Attribute],
+    ) -> Vec<Statement> {
+        let mode = if item.is_foreign { StatementMode::Optional } else { StatementMode::Plain };
+        let attributes = self.attributes_of(item, attributes);
+        let state = |sql: &String| Statement { mode, ..Statement::new(&item.object, sql) };
+        attributes.iter().map(state).collect()
     }
 
     pub(super) fn attributes_of(&mut self, item: &Item, attributes: &[Attribute]) -> Vec<String> {

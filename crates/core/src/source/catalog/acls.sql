@@ -49,7 +49,12 @@ with object (class, oid, subid, letter, kind, owner, acl, schema, identity, col,
       '%I.%I(%s)',
       n.nspname,
       p.proname,
-      pg_catalog.pg_get_function_identity_arguments(p.oid)),
+      (
+        select pg_catalog.string_agg(
+          pg_catalog.format_type(t.oid, null),
+          ', ' order by t.position)
+        from pg_catalog.unnest(p.proargtypes) with ordinality as t (oid, position)
+      )),
     null,
     n.nspname ~ '^pg_'
   from pg_catalog.pg_proc p

@@ -4,6 +4,7 @@ select
   d.datname as name,
   pg_catalog.pg_get_userbyid(d.datdba) as owner,
   d.datconnlimit as connection_limit,
+  d.datistemplate as is_template,
   pg_catalog.shobj_description(d.oid, 'pg_database') as comment,
   (
     select coalesce(

@@ -22,10 +22,13 @@ select
           'is_admin', m.admin_option,
           'inherits', m.inherit_option, -- 16+
           'can_set', m.set_option, -- 16+
-          'grantor', pg_catalog.pg_get_userbyid(m.grantor))
-        order by pg_catalog.pg_get_userbyid(m.roleid)),
+          'grantor', g.rolname,
+          -- Below are the OIDs that initdb gives.
+          'is_grantor_system', m.grantor < 16384)
+        order by pg_catalog.pg_get_userbyid(m.roleid), m.grantor),
       '[]')
     from pg_catalog.pg_auth_members m
+    left join pg_catalog.pg_roles g on g.oid = m.grantor
     where m.member = r.oid
   ) as memberships
 from pg_catalog.pg_roles r

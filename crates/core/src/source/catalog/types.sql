@@ -39,6 +39,13 @@ select
       and k.contype = 'n' -- 17+
     select null::pg_catalog.name -- 16-
   ) as not_null_name,
+  (
+    select k.oid::int8 -- 17+
+    from pg_catalog.pg_constraint k -- 17+
+    where k.contypid = t.oid -- 17+
+      and k.contype = 'n' -- 17+
+    select null::int8 -- 16-
+  ) as not_null_oid,
   pg_catalog.format_type(r.rngsubtype, null) as subtype_sql,
   (
     select pg_catalog.format('%I.%I', oc_n.nspname, oc.opcname)

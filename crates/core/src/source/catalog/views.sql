@@ -14,12 +14,19 @@ select
     from pg_catalog.unnest(c.reloptions) with ordinality as o (option, position)
     where o.option !~ '^check_option='
     order by o.position
+  ) || array(
+    select 'toast.' || o.option
+    from pg_catalog.pg_class tc
+    cross join pg_catalog.unnest(tc.reloptions) with ordinality as o (option, position)
+    where tc.oid = c.reltoastrelid
+    order by o.position
   ) as options,
   (
     select pg_catalog.substr(o.option, 14)
     from pg_catalog.unnest(c.reloptions) as o (option)
     where o.option ~ '^check_option='
   ) as check_option,
+  c.relreplident as replica_identity,
   am.amname as access_method, -- 12+
   null as access_method, -- 11-
   sp.spcname as tablespace
