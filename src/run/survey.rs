@@ -9,6 +9,8 @@ mod large_objects;
 pub(super) mod source;
 mod tables;
 mod target;
+mod text;
+mod types;
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
@@ -25,7 +27,8 @@ use pgmig_core::plan::roles::{self, Roles};
 use pgmig_core::plan::select::Selection;
 use pgmig_core::plan::select_items::select_items;
 use pgmig_core::plan::task::{QualifiedNamePair, Task};
-use pgmig_core::plan::{self, Note, order, version};
+use pgmig_core::plan::version::{self, Servers};
+use pgmig_core::plan::{self, Note, order};
 use pgmig_core::source::snapshot::Snapshot;
 use pgmig_core::source::wire::Connection;
 use pgmig_core::{Error, Result};
@@ -53,14 +56,18 @@ pub(super) struct Survey {
 
 /// Reads both databases, makes the plan and records it.
 pub(super) fn survey(run: &Run) -> Result<Survey> {
+    read_and_plan(run).map_err(|error| text::explain(run, error))
+}
+
+fn read_and_plan(run: &Run) -> Result<Survey> {
     let mut selection = Selection::new(&run.options)?;
     let session = run.login.open()?;
-    let locked = source::lock(&session, &mut selection, &run.options)?;
+    let locked = source::lock(run, &session, &mut selection, &run.options)?;
     transaction::run(|| {
-        source::check_not_same(&locked, &run.login.settings.application_name)?;
+        source::check_not_same(run, &locked)?;
         let (state, snapshot) = (run.state, &locked.snapshot);
         state.set_source_version(run.id, i32::try_from(locked.version_num).unwrap_or(0))?;
-        state.replace_snapshot(run.id, &snapshot.id, &snapshot.xids, &snapshot.lsn)?;
+        state.replace_snapshot(run.id, snapshot)?;
         state.set_phase(run.id, "plan", false)
     })?;
     // Reading the target's catalog would wait for the locks of another run on these tables.
@@ -120,7 +127,12 @@ fn make_plan(
     let majors =
         [&source.catalog, &target.catalog].map(|catalog| catalog.server.version_num / 10_000);
     let mut wanted = Cow::Borrowed(&source.catalog);
-    version::express_in(&mut wanted, majors[1]);
+    let servers = Servers {
+        major: majors[1],
+        source: &source.catalog.builtins,
+        target: &target.catalog.builtins,
+    };
+    version::express_in(&mut wanted, servers);
     let mut items = order::sort(ddl::render(&wanted, &ddl_options), &wanted.depends);
     let mut notes = Vec::new();
     let mut is_kept = select_items(&items, &wanted, selection, options, &known_roles, &mut notes);
@@ -134,13 +146,14 @@ fn make_plan(
     let wanted = wanted.as_ref();
     let kept = kept_tables(&items, &is_kept);
     let known = Known { run, source, target, wanted, kept, selection };
-    let large_objects = large_objects::read(run, session)?;
+    let large_objects = large_objects::read(run, session, &source.identity)?;
     if run.request.kind == RunKind::Validate {
         let mut plan = known.plan_validation(rename.as_ref());
         plan::large_objects::add_comparison(&mut plan, &large_objects);
         return Ok(CompletePlan { plan, existing: Existing::default() });
     }
     check_extensions(&items, &is_kept, target)?;
+    types::check(&source.catalog, target, selection)?;
     check_conditions(session, source, selection)?;
     let mut found = Cow::Borrowed(&target.catalog);
     version::forget_names(&mut found, majors[0]);

@@ -83,6 +83,45 @@ fn sql_ascii_that_is_not_utf_8_is_an_error_with_table_and_range() -> Result<()> 
     Ok(())
 }
 
+/// Text of several kinds that is not UTF-8.
+const SPOILED: &str = r#"
+    set client_encoding = 'SQL_ASCII';
+    do $x$ begin
+        execute E'comment on column bad.f is $$caf\xe9$$';
+        execute E'create function "f %"() returns text language sql as $$select 1 -- \xfc$$';
+        execute E'create table "t \xe4" (i int)';
+        execute E'alter type "mo %od" add value $$\xdf$$';
+    end $x$"#;
+
+#[test]
+fn names_and_comments_in_sql_ascii_that_are_not_utf_8_are_named_before_the_run() -> Result<()> {
+    let databases = databases("catalog_ascii", "SQL_ASCII", "UTF8")?;
+    databases.execute_on_source(
+        "set client_encoding = 'SQL_ASCII';
+        create table \"good \u{e9}\" (id int);
+        insert into \"good \u{e9}\" values (1);
+        create type \"mo %od\" as enum ('a');
+        create table bad (id int, f text);
+        insert into bad values (1, 'x')",
+    )?;
+    databases.migrate_and_match("{}")?;
+    databases.execute_on_source(SPOILED)?;
+    let error = databases.migrate_in_vain("{}")?;
+    assert_eq!(error.code().code(), "22021");
+    ensure!(error.message().contains("are not UTF-8"), "{error:?}");
+    let detail = error.detail().unwrap_or_default();
+    for object in [
+        "column f of table public.bad",
+        "function public.\"f %\"()",
+        "table public.\"t \u{fffd}\"",
+        "\"mo %od\"",
+    ] {
+        ensure!(detail.contains(object), "{object}: {detail}");
+    }
+    ensure!(!detail.contains("good"), "{detail}");
+    Ok(())
+}
+
 #[test]
 fn defaults_of_roles_and_databases_change_nothing() -> Result<()> {
     let databases = Pair::shared()?.databases("defaults")?;

@@ -132,6 +132,33 @@ fn huge_values_and_wide_rows_arrive() -> Result<()> {
     Ok(())
 }
 
+/// Bytes of the largest value that is copied here.
+const LARGEST: u64 = 600 << 20;
+
+#[test]
+fn a_value_of_600_megabytes_takes_no_more_memory_than_the_server_s_own_copy() -> Result<()> {
+    let databases = Pair::shared()?.databases("largest")?;
+    databases.execute_on_source(&format!(
+        "create table largest (id int primary key, \"v %\" bytea);
+         alter table largest alter \"v %\" set storage external;
+         insert into largest values (1, 'x'), (3, '');
+         insert into largest
+         select 2, convert_to(repeat('0123456789abcdef', {LARGEST} / 16), 'SQL_ASCII')"
+    ))?;
+    let (_, peaks) = watch(&databases, || databases.migrate_and_match(r#"{"jobs": 1}"#))?;
+    let highest = peaks.values().map(|(kib, _)| *kib).max().unwrap_or(u64::MAX);
+    println!("{highest} KiB for a value of {} KiB", LARGEST >> 10);
+    // COPY has it three times: as it came, as a value, and in the tuple that the value is put into.
+    let limit = LIMIT_KIB + 3 * (LARGEST >> 10);
+    ensure!(highest < limit, "a worker had {highest} KiB of {limit}");
+    let value = "select sum(length(\"v %\")) || ' ' || (
+                     select md5(\"v %\") from largest where id = 2
+                 ) from largest";
+    let source = databases.pair().source.psql(databases.name(), value)?;
+    assert_eq!(databases.target_value(value)?, source.trim_end());
+    Ok(())
+}
+
 #[test]
 fn a_row_that_copy_cannot_send_is_named() -> Result<()> {
     let databases = Pair::shared()?.databases("too_long")?;

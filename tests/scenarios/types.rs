@@ -5,7 +5,7 @@ use pgmig_tests::Pair;
 use pgmig_tests::data::Script;
 
 /// Types of the extensions that come with the server, with tables and indexes of theirs.
-const EXTENSIONS: &str = r#"
+pub(super) const EXTENSIONS: &str = r#"
     create schema ext;
     create extension hstore schema ext;
     create extension citext schema ext;

@@ -161,12 +161,15 @@ impl<'a> Known<'a> {
             true => split_table(session, &facts, limits)?,
             false => ranges::keep_whole(&facts, None),
         };
+        let condition = combine_tree_conditions(table, by_oid, |table| self.condition(table));
+        // COPY of a table does not read what the source generates; that of a query does.
+        let reads_generated = table.columns.iter().any(|column| column.is_frozen);
         Ok(Part {
             oid: table.oid,
             source: facts.name,
             target: QualifiedName::new(&table.schema, &table.name),
             split,
-            condition: combine_tree_conditions(table, by_oid, |table| self.condition(table)),
+            condition: condition.or_else(|| reads_generated.then(|| "(true)".to_owned())),
             copies_data,
             is_unlogged: build::is_unlogged(table),
             rows: facts.rows,

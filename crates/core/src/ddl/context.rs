@@ -184,6 +184,9 @@ impl<'a> Context<'a> {
     /// the target cannot have of it.
     pub(super) fn describe(&self, item: &mut Item, id: ObjectId, noun: &str, identity: &str) {
         let annotations = &self.catalog.annotations;
+        if item.id == id {
+            item.obstacle = annotations.obstacles.get(&id).cloned();
+        }
         item.notes.extend(annotations.losses.get(&id).into_iter().flatten().cloned());
         for extension in self.companions.get(&id).into_iter().flatten() {
             let extension = quote_ident(extension);

@@ -30,6 +30,8 @@ pub(super) fn render(context: &Context, definition: &Definition) -> Option<Item>
         _ => item,
     };
     if definition.create.is_empty() {
+        item.obstacle = definition.note.clone();
+        item.notes.clear();
         return Some(item);
     }
     if let Some(owner) = definition.owner.as_ref().filter(|_| context.options.owner) {

@@ -110,6 +110,8 @@ pub struct Item {
     /// Whether the object comes with the system or an extension, of which the target may have another
     /// version: then the attributes may fail.
     pub is_foreign: bool,
+    /// Why the object cannot be made, in words.
+    pub obstacle: Option<String>,
     /// What cannot be carried, in words.
     pub notes: Vec<String>,
     /// For a primary key or unique constraint: its index as a plain CREATE UNIQUE INDEX.
@@ -142,6 +144,7 @@ impl Item {
             roles: Vec::new(),
             has_secret: false,
             is_foreign: false,
+            obstacle: None,
             attributes: Vec::new(),
             notes: Vec::new(),
             index_definition: None,

@@ -91,6 +91,11 @@ pub(super) fn render_default(context: &Context, acl: &DefaultAcl) -> Option<Item
     let mut item = Item::new(id, ItemKind::DefaultPrivileges, object, &acl.role).at_the_end();
     item.schema = acl.schema.clone();
     let target_major = context.options.target_major();
+    if target_major < acl.since() {
+        item.obstacle =
+            Some(format!("left out, since the target knows no default privileges on {}", acl.kind));
+        return context.options.privileges.then_some(item);
+    }
     item.attributes = state_difference(&target, &acl.initial, &acl.grants, target_major);
     for attribute in &mut item.attributes {
         attribute.roles.push(acl.role.clone());

@@ -30,10 +30,12 @@ impl<'a> Setting<'a> {
         stored.split_once('=').map(|(name, value)| Setting { name, value })
     }
 
-    /// Whether a server with these settings accepts it; any takes those with a prefix.
+    /// Whether a server with these settings accepts it; any takes those with a prefix, from 14 on only
+    /// under names that need no quotes.
     pub fn is_known(&self, settings: &HashSet<String>) -> bool {
         let name = self.name.to_lowercase();
-        name.contains('.') || UNLISTED.contains(&name.as_str()) || settings.contains(&name)
+        let is_custom = name.contains('.') && name.split('.').all(is_identifier);
+        is_custom || UNLISTED.contains(&name.as_str()) || settings.contains(&name)
     }
 
     /// The rest of an ALTER that puts the setting into force.
@@ -47,6 +49,13 @@ impl<'a> Setting<'a> {
         let name: Vec<_> = self.name.split('.').map(quote_ident).collect();
         format!("set {} to {value}", name.join("."))
     }
+}
+
+/// Whether a part of a name is an identifier as it stands.
+fn is_identifier(part: &str) -> bool {
+    let is_start = |c: char| c.is_ascii_alphabetic() || c == '_' || !c.is_ascii();
+    part.starts_with(is_start)
+        && part.chars().all(|c| is_start(c) || c.is_ascii_digit() || c == '$')
 }
 
 /// The names in a stored list; an empty list is one empty name.
@@ -86,6 +95,23 @@ mod tests {
             "set \"search_path\" to '$user', 'public', 'a, \"b\"'"
         );
         assert_eq!(render("search_path=\"\""), "set \"search_path\" to ''");
+    }
+
+    #[test]
+    fn settings_of_one_s_own_need_names_that_the_server_takes() {
+        let known = HashSet::from(["work_mem".to_owned()]);
+        for (stored, expected) in [
+            ("my.thing=x", true),
+            ("größe.x$1._y=x", true),
+            ("my %.thing=x", false),
+            ("my.1thing=x", false),
+            ("Work_Mem=1", true),
+            ("role=x", true),
+            ("default_with_oids=on", false),
+        ] {
+            let setting = Setting::parse(stored).expect("name and value");
+            assert_eq!(setting.is_known(&known), expected, "{stored}");
+        }
     }
 
     #[test]

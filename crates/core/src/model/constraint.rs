@@ -70,6 +70,8 @@ pub struct Index {
     /// The partitioned index it is attached to, else 0.
     pub parent_index: u32,
     pub is_clustered: bool,
+    /// Whether it is on the system column `oid`, which tables could have before version 12.
+    pub is_on_oid: bool,
     pub is_replica_identity: bool,
     /// Whether it is on plain columns in default order with default operator classes and without a
     /// predicate, so that a constraint can be put on it.

@@ -62,3 +62,10 @@ pub struct DefaultAcl {
     pub grants: Vec<Grant>,
     pub initial: Vec<Grant>,
 }
+
+impl DefaultAcl {
+    /// The first major version that knows default privileges on this kind.
+    pub fn since(&self) -> u32 {
+        if self.kind == "large objects" { 18 } else { 10 }
+    }
+}

@@ -4,6 +4,7 @@
 //! says otherwise; fields ending in `_sql` and definitions are the server's own deparsed text under an
 //! empty search path. OIDs are those of the database read and mean nothing elsewhere.
 
+mod builtins;
 mod constraint;
 mod data_type;
 mod definition;
@@ -18,6 +19,7 @@ use std::collections::HashSet;
 
 use serde::Deserialize;
 
+pub use builtins::{BuiltinFunction, Builtins};
 pub use constraint::{Constraint, ConstraintKind, Index, IndexColumnStatistics};
 pub use data_type::{
     BaseType, CompositeType, DataType, DomainType, RangeType, TypeDefinition, TypeInfo, TypeKind,
@@ -40,6 +42,7 @@ pub use routine::{Aggregate, Function, RoutineKind};
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
     pub server: ServerInfo,
+    pub builtins: Builtins,
     pub schemas: Vec<Schema>,
     pub extensions: Vec<Extension>,
     /// The user's types.

@@ -199,4 +199,6 @@ pub struct Annotations {
     pub acls: HashMap<ObjectId, Vec<Acl>>,
     /// What the target's version cannot have of an object, in words; filled in by `plan::version`.
     pub losses: HashMap<ObjectId, Vec<String>>,
+    /// Why an object cannot be made on the target, in words; filled in likewise.
+    pub obstacles: HashMap<ObjectId, String>,
 }

@@ -62,6 +62,8 @@ pub struct Table {
     pub row_security: bool,
     pub force_row_security: bool,
     pub replica_identity: ReplicaIdentity,
+    /// Whether it has a system column `oid`, as tables could before version 12.
+    pub has_oids: bool,
     /// The server and the options (`name=value`) of a foreign table.
     pub foreign_server: Option<String>,
     pub foreign_options: Vec<ForeignOption>,
@@ -171,6 +173,9 @@ pub struct Column {
     /// OID of the `pg_attrdef` row of the above, or 0.
     pub default_oid: u32,
     pub generated: Option<Generated>,
+    /// Whether its values, which the source generates, are copied; filled in by `plan::version`.
+    #[serde(skip)]
+    pub is_frozen: bool,
     pub identity: Option<Identity>,
     /// `plain` and so on; only where it differs from the type's default.
     pub storage: Option<String>,

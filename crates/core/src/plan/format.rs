@@ -62,6 +62,9 @@ const SHORTEST_FLOATS_VERSION: u32 = 120_000;
 const FLOATING: &[&str] =
     &["float4", "float8", "point", "line", "lseg", "box", "path", "polygon", "circle"];
 
+/// The extension whose type has such numbers in its text, too, and no binary form before 14.
+const FLOATING_EXTENSION: &str = "cube";
+
 /// What the target is able to do.
 #[derive(Debug, Clone, Default)]
 pub struct TargetFormats {
@@ -134,6 +137,7 @@ impl<'a> Formats<'a> {
             return false;
         };
         own.is_builtin && FLOATING.contains(&own.name.as_str())
+            || own.extension.as_deref() == Some(FLOATING_EXTENSION)
             || [own.element_oid, own.base_oid, own.subtype_oid]
                 .iter()
                 .chain(&own.attribute_oids)

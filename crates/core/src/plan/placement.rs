@@ -181,7 +181,7 @@ mod tests {
             "is_partition": parent.is_some(), "parents": parent.into_iter().collect::<Vec<_>>(),
             "partition_bound": null, "partition_key": null, "partitioning": null, "of_type": null,
             "access_method": null, "tablespace": null, "options": [], "row_security": false,
-            "force_row_security": false, "replica_identity": "d", "foreign_server": null,
+            "force_row_security": false, "replica_identity": "d", "has_oids": false, "foreign_server": null,
             "foreign_options": [], "row_type_oid": 0, "row_estimate": 0.0, "page_count": 0,
             "main_bytes": 0, "total_bytes": 0, "has_select_privilege": true,
         }))

@@ -40,6 +40,11 @@ pub fn select_items(
         if !is_kept[position] {
             continue;
         }
+        if let Some(obstacle) = &item.obstacle {
+            is_kept[position] = false;
+            notes.push(Note { object: item.object.clone(), message: obstacle.clone() });
+            continue;
+        }
         if let Some(role) = item.roles.iter().find(|role| !roles.contains(*role)) {
             is_kept[position] = false;
             notes.push(Note {

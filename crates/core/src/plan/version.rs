@@ -1,47 +1,77 @@
-//! What one major version has and another does not know.
+//! What one server has and another does not know.
 //!
-//! `express_in` rewrites a newer source's catalog so that the target can have it, with notes of what is
-//! lost, before anything is rendered. `forget_names` takes out of a newer target's catalog what its
-//! version alone gives names to, before it is compared with that of an older source.
+//! `express_in` rewrites the source's catalog so that the target can have it, with notes of what is
+//! lost, before anything is rendered: what came after the target's version, what its version or build has
+//! no more. `forget_names` takes out of a newer target's catalog what its version alone gives names to,
+//! before it is compared with that of an older source.
+
+mod collation;
+mod older;
+mod text;
+mod unknown;
 
 use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
+use self::collation::Collations;
+pub use self::older::find_missing_types;
+use self::unknown::Unknown;
 use crate::model::{
-    Catalog, Class, Column, Constraint, ConstraintKind, Generated, ObjectId, Table, TableKind,
-    TypeDefinition,
+    Builtins, Catalog, Class, Column, Constraint, ConstraintKind, Generated, ObjectId, Table,
+    TableKind, TypeDefinition,
 };
 
 /// Multiranges came into being with their range types.
 const MULTIRANGES: u32 = 14;
-/// Collations `pg_catalog.unicode` and rules of ICU collations.
-const UNICODE_COLLATION: u32 = 16;
-/// Names of domains' NOT NULL, collations without a library, access methods of partitioned tables.
-const BUILTIN_COLLATIONS: u32 = 17;
+/// Names of domains' NOT NULL, access methods of partitioned tables, exclusion constraints on them.
 const NAMED_DOMAIN_NOT_NULL: u32 = 17;
 const PARTITIONED_ACCESS_METHOD: u32 = 17;
+const PARTITIONED_EXCLUSION: u32 = 17;
 /// NOT NULL as a constraint, virtual columns, constraints that are temporal or not enforced.
 const NAMED_NOT_NULL: u32 = 18;
 const VIRTUAL_COLUMNS: u32 = 18;
 const NOT_ENFORCED: u32 = 18;
 const TEMPORAL: u32 = 18;
-const UNICODE_FAST: u32 = 18;
 /// Foreign keys of partitioned tables that wait for their validation.
 const NOT_VALID_ON_PARTITIONED: u32 = 18;
+
+/// Storage parameters with the first version that knows them, beyond what all targets know.
+const STORAGE_PARAMETERS: &[(u32, &str)] =
+    &[(18, "autovacuum_vacuum_max_threshold"), (18, "vacuum_max_eager_freeze_failure_rate")];
 
 /// How the server ends the names that it gives to NOT NULL constraints; nobody misses those.
 const GIVEN_NAME: &str = "_not_null";
 
-/// Rewrites the catalog for a server of this major version, and notes what is lost beside the objects.
-pub fn express_in(catalog: &mut Cow<'_, Catalog>, major: u32) {
-    if catalog.server.version_num / 10_000 <= major {
+/// The servers of both sides.
+#[derive(Debug, Clone, Copy)]
+pub struct Servers<'a> {
+    /// The target's major version.
+    pub major: u32,
+    pub source: &'a Builtins,
+    pub target: &'a Builtins,
+}
+
+/// Rewrites the source's catalog for the target, and notes what is lost beside the objects.
+pub fn express_in(catalog: &mut Cow<'_, Catalog>, servers: Servers<'_>) {
+    let (major, builtins) = (servers.major, servers.target);
+    let own = catalog.server.version_num / 10_000;
+    let unknown = Unknown::new(servers.source, builtins, major);
+    let collations = Collations::new(servers.source, builtins);
+    let lacks_compression = older::uses_compression_beyond(catalog, builtins);
+    if own == major && unknown.is_empty() && collations.is_empty() && !lacks_compression {
         return;
     }
     let catalog = catalog.to_mut();
     let mut losses = Losses::default();
-    express_types(catalog, major, &mut losses);
-    express_tables(catalog, major, &mut losses);
-    leave_out_constraints(catalog, major, &mut losses);
+    older::drop_compression(catalog, builtins, &mut losses);
+    if own > major {
+        express_types(catalog, major, &mut losses);
+        express_tables(catalog, major, &mut losses);
+    }
+    older::express(catalog, servers, &mut losses);
+    leave_out_constraints(catalog, major, &unknown, &mut losses);
+    unknown.leave_out(catalog, &mut losses);
+    collations.replace_all(catalog, builtins.has_icu, &mut losses);
     for definition in &mut catalog.definitions {
         if let Some(older) = definition.older_form(major).cloned() {
             let notes = [definition.note.take(), Some(older.note)];
@@ -49,7 +79,8 @@ pub fn express_in(catalog: &mut Cow<'_, Catalog>, major: u32) {
             definition.create = older.create;
         }
     }
-    catalog.annotations.losses = losses.0;
+    catalog.annotations.losses = losses.notes;
+    catalog.annotations.obstacles = losses.obstacles;
 }
 
 /// Takes names out of the catalog that servers of this major version do not give.
@@ -76,11 +107,20 @@ pub fn forget_names(catalog: &mut Cow<'_, Catalog>, major: u32) {
 
 /// What is lost, in words, by object.
 #[derive(Default)]
-struct Losses(HashMap<ObjectId, Vec<String>>);
+struct Losses {
+    notes: HashMap<ObjectId, Vec<String>>,
+    /// Why objects cannot be made.
+    obstacles: HashMap<ObjectId, String>,
+}
 
 impl Losses {
     fn add(&mut self, class: Class, oid: u32, note: String) {
-        self.0.entry(ObjectId::new(class, oid)).or_default().push(note);
+        self.notes.entry(ObjectId::new(class, oid)).or_default().push(note);
+    }
+
+    /// Notes that an object cannot be made; the first reason stands.
+    fn obstruct(&mut self, class: Class, oid: u32, reason: String) {
+        self.obstacles.entry(ObjectId::new(class, oid)).or_insert(reason);
     }
 
     fn extend(&mut self, class: Class, oid: u32, notes: impl IntoIterator<Item = String>) {
@@ -90,26 +130,13 @@ impl Losses {
 
 fn express_types(catalog: &mut Catalog, major: u32, losses: &mut Losses) {
     for data_type in &mut catalog.types {
-        let mut notes = Vec::new();
-        match &mut data_type.definition {
-            TypeDefinition::Range(range) => {
-                notes.extend(replace_collation(&mut range.collation, major));
-            }
-            TypeDefinition::Domain(domain) => {
-                notes.extend(replace_collation(&mut domain.collation, major));
-                if major < NAMED_DOMAIN_NOT_NULL {
-                    let name = domain.not_null_name.take();
-                    notes.extend(name.and_then(|name| describe_lost_name(&name)));
-                }
-            }
-            TypeDefinition::Composite(composite) => {
-                for column in &mut composite.columns {
-                    notes.extend(replace_collation(&mut column.collation, major));
-                }
-            }
-            TypeDefinition::Enum { .. } | TypeDefinition::Base(_) | TypeDefinition::Shell => {}
+        if let TypeDefinition::Domain(domain) = &mut data_type.definition
+            && major < NAMED_DOMAIN_NOT_NULL
+        {
+            let name = domain.not_null_name.take();
+            let note = name.and_then(|name| describe_lost_name(&name));
+            losses.extend(Class::TYPE, data_type.oid, note);
         }
-        losses.extend(Class::TYPE, data_type.oid, notes);
     }
 }
 
@@ -119,8 +146,10 @@ fn express_tables(catalog: &mut Catalog, major: u32, losses: &mut Losses) {
         if major < PARTITIONED_ACCESS_METHOD && table.relkind == TableKind::Partitioned {
             table.access_method = None;
         }
+        let notes = drop_parameters(&mut table.options, major);
+        losses.extend(Class::RELATION, table.oid, notes);
         for column in &mut table.columns {
-            let mut notes = Vec::from_iter(replace_collation(&mut column.collation, major));
+            let mut notes = Vec::new();
             if major < VIRTUAL_COLUMNS && column.generated == Some(Generated::Virtual) {
                 column.generated = Some(Generated::Stored);
                 notes.push(format!(
@@ -136,6 +165,27 @@ fn express_tables(catalog: &mut Catalog, major: u32, losses: &mut Losses) {
             losses.extend(Class::RELATION, table.oid, notes);
         }
     }
+    for view in &mut catalog.views {
+        let notes = drop_parameters(&mut view.options, major);
+        losses.extend(Class::RELATION, view.oid, notes);
+    }
+}
+
+/// Takes out the storage parameters that the target does not know.
+fn drop_parameters(options: &mut Vec<String>, major: u32) -> Vec<String> {
+    let mut notes = Vec::new();
+    options.retain(|option| {
+        let name = option.split('=').next().unwrap_or_default();
+        let bare = name.strip_prefix("toast.").unwrap_or(name);
+        let is_known =
+            STORAGE_PARAMETERS.iter().all(|(since, other)| major >= *since || bare != *other);
+        if !is_known {
+            let name = name.to_owned();
+            notes.push(format!("the target has no storage parameter \"{name}\", left out"));
+        }
+        is_known
+    });
+    notes
 }
 
 /// Columns, by table and name, that some child allows to be null.
@@ -172,41 +222,62 @@ fn describe_lost_name(name: &str) -> Option<String> {
         .then(|| format!("NOT NULL constraint \"{name}\" has no name on the target"))
 }
 
-/// Puts an older collation with the same order in the place of one of the system's.
-fn replace_collation(collation: &mut Option<String>, major: u32) -> Option<String> {
-    let replacement = match collation.as_deref()? {
-        "pg_catalog.unicode" if major < UNICODE_COLLATION => "pg_catalog.\"und-x-icu\"",
-        "pg_catalog.pg_c_utf8" if major < BUILTIN_COLLATIONS => "pg_catalog.\"C\"",
-        "pg_catalog.pg_unicode_fast" if major < UNICODE_FAST => "pg_catalog.\"C\"",
-        _ => return None,
-    };
-    let missing = collation.replace(replacement.to_owned())?;
-    Some(format!("collation {replacement} stands for {missing}, which the target does not have"))
-}
-
 /// Leaves out constraints that the target would not take, with their indexes and clones.
-fn leave_out_constraints(catalog: &mut Catalog, major: u32, losses: &mut Losses) {
+fn leave_out_constraints(
+    catalog: &mut Catalog,
+    major: u32,
+    unknown: &Unknown<'_>,
+    losses: &mut Losses,
+) {
     let tables: HashMap<u32, &Table> =
         catalog.tables.iter().map(|table| (table.oid, table)).collect();
+    let on_oid = older::constraints_on_oid(catalog);
     let mut gone = HashSet::new();
+    let mut kept_parts = HashSet::new();
     for constraint in &catalog.constraints {
         let table = tables.get(&constraint.table_oid).copied();
-        let Some(obstacle) = find_obstacle(constraint, table, major) else {
-            continue;
+        let obstacle = match find_obstacle(constraint, table, major) {
+            Some(obstacle) => format!("the target cannot have one that {obstacle}"),
+            None if on_oid.contains(&constraint.oid) => older::NO_OIDS.to_owned(),
+            None => match unknown.find(&constraint.definition) {
+                Some(missing) => format!("the target does not know {missing}"),
+                None => continue,
+            },
         };
+        if constraint.kind == ConstraintKind::Exclusion {
+            kept_parts.insert(constraint.oid);
+        }
         gone.insert(constraint.oid);
         let (class, oid) = match constraint.table_oid {
             0 => (Class::TYPE, constraint.domain_oid),
             table_oid => (Class::RELATION, table_oid),
         };
         let name = &constraint.name;
-        let note = format!(
-            "constraint \"{name}\" is left out, since the target cannot have one that {obstacle}"
-        );
+        let note = format!("constraint \"{name}\" is left out, since {obstacle}");
         losses.extend(class, oid, (constraint.parent_oid == 0).then_some(note));
     }
+    release_parts(catalog, &kept_parts);
     catalog.indexes.retain(|index| !gone.contains(&index.constraint_oid));
     catalog.constraints.retain(|constraint| !gone.contains(&constraint.oid));
+}
+
+/// Lets the partitions keep what they have from constraints of their parents that cannot be.
+fn release_parts(catalog: &mut Catalog, parents: &HashSet<u32>) {
+    let indexes: HashSet<u32> = catalog
+        .indexes
+        .iter()
+        .filter(|index| parents.contains(&index.constraint_oid))
+        .map(|index| index.oid)
+        .collect();
+    for index in catalog.indexes.iter_mut().filter(|index| indexes.contains(&index.parent_index)) {
+        index.parent_index = 0;
+    }
+    for constraint in &mut catalog.constraints {
+        if parents.contains(&constraint.parent_oid) {
+            constraint.parent_oid = 0;
+            constraint.is_local = true;
+        }
+    }
 }
 
 /// What a constraint is that the server cannot have.
@@ -215,15 +286,18 @@ fn find_obstacle(
     table: Option<&Table>,
     major: u32,
 ) -> Option<&'static str> {
-    let is_late_key = constraint.kind == ConstraintKind::ForeignKey
-        && !constraint.is_validated
-        && table.is_some_and(|table| table.relkind == TableKind::Partitioned);
+    let is_partitioned = table.is_some_and(|table| table.relkind == TableKind::Partitioned);
+    let is_late_key =
+        constraint.kind == ConstraintKind::ForeignKey && !constraint.is_validated && is_partitioned;
+    let is_exclusion = constraint.kind == ConstraintKind::Exclusion && is_partitioned;
     if major < NOT_ENFORCED && !constraint.is_enforced {
         Some("is not enforced")
     } else if major < TEMPORAL && constraint.is_temporal {
         Some("is temporal")
     } else if major < NOT_VALID_ON_PARTITIONED && is_late_key {
         Some("is not valid on a partitioned table")
+    } else if major < PARTITIONED_EXCLUSION && is_exclusion {
+        Some("excludes on a partitioned table")
     } else {
         None
     }

@@ -13,6 +13,8 @@ select
   coalesce(k.oid, 0)::int8 as constraint_oid,
   coalesce(h.inhparent, 0)::int8 as parent_index,
   i.indisclustered as is_clustered,
+  -2 = any (i.indkey::int2[]) and t.relhasoids as is_on_oid, -- 11-
+  false as is_on_oid, -- 12+
   i.indisreplident as is_replica_identity,
   am.amname = 'btree'
     and i.indexprs is null
@@ -24,6 +26,7 @@ select
 from pg_catalog.pg_index i
 join pg_catalog.pg_class c on c.oid = i.indexrelid
 join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+join pg_catalog.pg_class t on t.oid = i.indrelid -- 11-
 join pg_catalog.pg_am am on am.oid = c.relam
 left join pg_catalog.pg_constraint k on k.conindid = c.oid and k.contype in ('p', 'u', 'x')
 left join pg_catalog.pg_inherits h on h.inhrelid = c.oid

@@ -67,6 +67,7 @@ pub fn read_objects(session: &mut dyn CatalogSession) -> Result<Catalog> {
     let mut columns = group_columns(read_rows(session, include_str!("columns.sql"))?);
     let mut catalog = Catalog {
         server: read_server(session)?,
+        builtins: read_rows(session, include_str!("builtins.sql"))?.pop().unwrap_or_default(),
         schemas: read_rows(session, include_str!("schemas.sql"))?,
         extensions: read_rows(session, include_str!("extensions.sql"))?,
         types: read_rows(session, include_str!("types.sql"))?,

@@ -60,6 +60,8 @@ select
   c.relrowsecurity as row_security,
   c.relforcerowsecurity as force_row_security,
   c.relreplident as replica_identity,
+  c.relhasoids as has_oids, -- 11-
+  false as has_oids, -- 12+
   fs.srvname as foreign_server,
   (
     select coalesce(

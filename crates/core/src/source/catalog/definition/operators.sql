@@ -10,7 +10,7 @@ select
     case when o.oprright <> 0 then pg_catalog.format_type(o.oprright, null) else 'none' end
   ) as identity,
   pg_catalog.pg_get_userbyid(o.oprowner) as owner,
-  array[pg_catalog.format(
+  case when o.oprright = 0 then array[]::text[] else array[pg_catalog.format(
     'create operator %I.%s (%s)',
     n.nspname,
     o.oprname,
@@ -25,7 +25,11 @@ select
       case when o.oprjoin <> 0 then 'join = ' || o.oprjoin::pg_catalog.regproc end,
       case when o.oprcanhash then 'hashes' end,
       case when o.oprcanmerge then 'merges' end)
-  )] as create
+  )] end as create,
+  case
+    when o.oprright = 0
+    then 'left out, since there are no postfix operators from version 14 on'
+  end as note
 from pg_catalog.pg_operator o
 join pg_catalog.pg_namespace n on n.oid = o.oprnamespace
 left join pg_catalog.pg_operator c on c.oid = o.oprcom

@@ -1,0 +1,49 @@
+-- What the server brings itself, as far as objects of the user name it: one row of model::Builtins.
+select
+  (
+    select pg_catalog.json_agg(
+      pg_catalog.json_build_object('name', f.name, 'min', f.min, 'max', f.max)
+      order by f.name, f.min, f.max)
+    from (
+      select distinct
+        p.proname as name,
+        p.pronargs - p.pronargdefaults as min,
+        case when p.provariadic = 0 then p.pronargs end as max
+      from pg_catalog.pg_proc p
+      where p.pronamespace = 'pg_catalog'::pg_catalog.regnamespace
+        and p.oid < 16384
+    ) f
+  ) as functions,
+  array(
+    select t.typname
+    from pg_catalog.pg_type t
+    where t.typnamespace = 'pg_catalog'::pg_catalog.regnamespace
+      and t.oid < 16384
+      and t.typtype in ('b', 'r', 'm', 'p')
+    order by t.typname
+  ) as types,
+  array(
+    select c.collname
+    from pg_catalog.pg_collation c
+    where c.collnamespace = 'pg_catalog'::pg_catalog.regnamespace
+      and c.collencoding in (
+        -1,
+        (
+          select d.encoding
+          from pg_catalog.pg_database d
+          where d.datname = pg_catalog.current_database()))
+    order by c.collname
+  ) as collations,
+  coalesce(
+    (
+      select s.enumvals
+      from pg_catalog.pg_settings s
+      where s.name = 'default_toast_compression'
+    ),
+    '{}') as compressions,
+  exists (
+    select
+    from pg_catalog.pg_collation c
+    where c.collname = 'und-x-icu'
+  ) as has_icu
+order by has_icu
