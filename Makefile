@@ -5,6 +5,7 @@
 #   SCALE=       demo (1) and bench (10): size of the Stack Overflow database, about 250 MB each
 #   KEEP=1       demo: leave the clusters running and say how to connect
 #   ROUNDS=      bench: rounds of every tool (5); torture: rounds (200)
+#   SHARE=       load: share of the sizes in percent (100)
 #   SEED=        torture: of the first round, the others follow (by the clock)
 #   ONLY=        bench: names of databases and tools, separated by commas, instead of all
 #   PGCOPYDB=    bench: a pgcopydb binary; default: the one on the PATH, else none
@@ -14,7 +15,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test torture test-matrix regression install bench lint package clean setup setup-build
+.PHONY: help demo test torture load test-matrix regression install bench lint package clean setup setup-build \
+	setup-run
 
 PG_CONFIG ?= $(or $(lastword $(sort $(wildcard /usr/lib/postgresql/1[5-8]/bin/pg_config))),/usr/lib/postgresql/15/bin/pg_config)
 export PG_CONFIG
@@ -33,6 +35,7 @@ help:
 	@echo 'make demo       two throw-away clusters, a database, one SQL call, the proof'
 	@echo 'make test       formatting, clippy, unit tests, black-box tests'
 	@echo 'make torture    runs that are killed, cut off and resumed, again and again'
+	@echo 'make load       many tables, partitions and runs, and runs beside pgbench, with figures'
 	@echo 'make test-matrix  from every version of PostgreSQL that can be a source into every target'
 	@echo 'make regression PostgreSQL'"'"'s own regression database, copied and compared'
 	@echo 'make install    build and install the extension into the server of PG_CONFIG'
@@ -49,7 +52,10 @@ setup:
 setup-build:
 	@.ci/setup build $(PG_CONFIG)
 
-demo: setup
+setup-run:
+	@.ci/setup run $(PG_CONFIG)
+
+demo: setup-run
 	@$(MAKE) --no-print-directory install
 	@.ci/quiet 'build the demo' cargo build --package pgmig-tests --bin demo
 	@cargo run --quiet --package pgmig-tests --bin demo
@@ -71,6 +77,11 @@ torture: export SEED := $(or $(SEED),$(shell date +%s))
 torture: setup
 	@$(MAKE) --no-print-directory install
 	cargo test --quiet --package pgmig-tests -- --nocapture torture::
+
+load: export SHARE := $(or $(SHARE),100)
+load: setup
+	@$(MAKE) --no-print-directory install
+	cargo test --quiet --package pgmig-tests load:: -- --include-ignored --nocapture --test-threads 1
 
 # The extension is built for, and installed into, a server of each target.
 TARGETS ?= 15 16 18
@@ -98,7 +109,7 @@ package: setup-build
 	tar -C $(PACKAGE_DIR) -czf $(TARGET_DIR)/package/pgmig-$(VERSION)-pg$(PG_MAJOR).tar.gz .
 	@echo $(TARGET_DIR)/package/pgmig-$(VERSION)-pg$(PG_MAJOR).tar.gz
 
-bench: setup
+bench: setup-run
 	@$(MAKE) --no-print-directory install
 	@.ci/quiet 'build the benchmark' cargo build --package pgmig-benches
 	@cargo run --quiet --package pgmig-benches

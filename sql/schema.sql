@@ -21,6 +21,7 @@ create table run (
     -- how many snapshots the run has needed so far
     snapshots int not null default 0,
     source_lsn pg_lsn,
+    source_timeline int,
     -- the foreign server that the source was given as
     server name,
     -- what tells the source's database from any other, and hashes of its tables and other definitions
@@ -29,6 +30,12 @@ create table run (
     source_definitions text,
     -- how often the run was taken up again
     resumed int not null default 0,
+    -- later runs that were planned over its tables, so that its marks say nothing any more
+    superseded_by bigint[] not null default '{}',
+    -- who holds a lock of the source that it waits for
+    source_wait text,
+    -- whether its tasks, marks and objects are still recorded
+    has_details boolean not null default true,
     started_at timestamptz not null,
     finished_at timestamptz,
     -- totals of an ended run, which outlive its details

@@ -66,6 +66,10 @@ select
         when r.finished_at is null and live.pid is not null and work.done > 0
         then (clock.ended - r.started_at) * ((work.total - work.done) / work.done)
     end as eta,
+    case
+        when live.pid is not null
+        then pg_catalog.concat_ws('; ', 'source: ' || r.source_wait, waits.target)
+    end as waits_for,
     r.workers,
     r.source,
     r.server,
@@ -123,6 +127,21 @@ left join lateral (
         and c.pid = t.worker_pid
     where t.run_id = r.run_id
 ) work on r.finished_at is null
+left join lateral (
+    select pg_catalog.string_agg(
+        pg_catalog.format('target: process %s waits for process %s', a.pid,
+            pg_catalog.array_to_string(pg_catalog.pg_blocking_pids(a.pid), ', ')),
+        '; ' order by a.pid) as target
+    from pg_catalog.pg_stat_activity a
+    where a.wait_event_type = 'Lock'
+      and a.backend_type in ('pgmig worker', 'pgmig coordinator')
+      and (
+          a.pid = r.coordinator_pid
+          or a.pid in (
+              select t.worker_pid
+              from task t
+              where t.run_id = r.run_id and t.state = 'running'))
+) waits on live.pid is not null
 where pg_catalog.pg_has_role(r.role_id, 'usage');
 
 comment on view runs is 'every run: state, phase, progress, rate, time left, error';
@@ -130,6 +149,8 @@ comment on column runs.state is
     'planning, running, done, mismatch, failed, cancelled, or interrupted (no process serves it)';
 comment on column runs.percent is 'share of the planned work that is done, weighted by its cost';
 comment on column runs.eta is 'time left if the work goes on at the pace so far';
+comment on column runs.waits_for is
+    'whose locks the run waits for, on the source and on the target; empty while it waits for none';
 comment on column runs.snapshots is
     'snapshots of the source that were needed: after the first, the earlier ones were lost';
 comment on column runs.resumed is 'how often the run was taken up again';
@@ -144,8 +165,9 @@ select
         when b.first_copy is null then 'skipped'
         when copies.failed > 0 then 'failed'
         when copies.done = copies.total then 'done'
-        when copies.begun > 0 then 'running'
-        else 'pending'
+        when copies.begun = 0 then 'pending'
+        when r.finished_at is not null or run_state(r.run_id) = 'interrupted' then 'interrupted'
+        else 'running'
     end as state,
     b.rows_expected,
     b.bytes_expected,
@@ -182,6 +204,8 @@ left join lateral (
 ) written on true
 where pg_catalog.pg_has_role(r.role_id, 'usage');
 
+comment on column tables.state is
+    'pending, running, done, failed, skipped, or interrupted (the run ended before all ranges were in)';
 comment on view tables is 'the tables of each run: ranges, rows and bytes copied so far, wire format';
 comment on column tables.reason is 'why the data travels as text and not in binary form';
 comment on column tables.is_existing is 'whether the table was there before the run';
@@ -197,7 +221,7 @@ select
     t.object,
     t.table_schema,
     t.table_name,
-    t.state,
+    shown.state,
     t.depends_on,
     t.rows_expected,
     t.bytes_expected,
@@ -206,14 +230,23 @@ select
     t.worker_pid,
     t.started_at,
     t.finished_at,
-    coalesce(t.finished_at, case when t.state = 'running' then pg_catalog.clock_timestamp() end)
+    coalesce(t.finished_at, case when shown.state = 'running' then pg_catalog.clock_timestamp() end)
         - t.started_at as elapsed,
     t.sqlstate,
     t.message as error
 from task t
 join run r on r.run_id = t.run_id
+cross join lateral (
+    select
+        case
+            when t.state = 'running' and run_state(t.run_id) = 'interrupted' then 'interrupted'
+            else t.state
+        end as state
+) shown
 where pg_catalog.pg_has_role(r.role_id, 'usage');
 
+comment on column tasks.state is
+    'pending, running, done, failed, skipped, or interrupted (under way when its run was interrupted)';
 comment on view tasks is 'the steps of each run, what they wait for, who did them and when';
 
 create view workers with (security_barrier) as
@@ -236,6 +269,10 @@ join task t on t.run_id = r.run_id and t.state = 'running'
 join pg_catalog.pg_stat_activity a
     on a.pid = t.worker_pid
     and a.backend_type in ('pgmig worker', 'pgmig coordinator')
+-- Of a run that was interrupted the number may be another run's process by now.
+join pg_catalog.pg_stat_activity k
+    on k.pid = r.coordinator_pid
+    and k.backend_start = r.coordinator_start
 left join pg_catalog.pg_stat_progress_copy c on c.pid = a.pid
 left join pg_catalog.pg_stat_progress_create_index i on i.pid = a.pid
 where r.finished_at is null

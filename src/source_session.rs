@@ -1,20 +1,26 @@
 //! A worker's session with the source: opened when first needed, under the run's snapshot.
 
 use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use pgmig_core::error::RemoteError;
-use pgmig_core::name::QualifiedName;
-use pgmig_core::source::dsn::Dsn;
+use pgmig_core::name::{QualifiedName, quote_literal};
+use pgmig_core::source::dsn::{Dsn, Endpoint};
 use pgmig_core::source::session::{self, SessionSettings};
 use pgmig_core::source::snapshot::{self, LockOutcome};
 use pgmig_core::source::wire::{Connection, ShutdownHandle, TransactionStatus};
 use pgmig_core::{Error, Result};
 
-use crate::pg::thread::Actor;
+use crate::pg::thread::{self, Actor, Pending};
 
 /// How long the source may take to say that it is there: far more than it ever needs.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Time for a word to the source about sessions that nobody reads any more; a connection attempt has
+/// the larger part of it.
+const END_TIMEOUT: Duration = Duration::from_secs(5);
+const END_CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What it takes to log in to the source, and who asks.
 #[derive(Clone)]
@@ -23,6 +29,29 @@ pub struct SourceLogin {
     pub settings: SessionSettings,
     /// Whether the calling role is a superuser; others must bring a password that was asked for.
     pub is_superuser: bool,
+    /// Where the first session was opened: all others go there, since they share its snapshot.
+    pub place: Place,
+}
+
+/// A place that copies of a login agree on, once there is one.
+#[derive(Clone, Default)]
+pub struct Place(Arc<Mutex<Option<Endpoint>>>);
+
+impl Place {
+    /// A place that is known already.
+    pub fn new(endpoint: Option<Endpoint>) -> Self {
+        Place(Arc::new(Mutex::new(endpoint)))
+    }
+
+    /// The place, if there is one yet.
+    pub fn get(&self) -> Option<Endpoint> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Settles it, or leaves it open again.
+    pub fn set(&self, endpoint: Option<Endpoint>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = endpoint;
+    }
 }
 
 impl SourceLogin {
@@ -30,6 +59,14 @@ impl SourceLogin {
     pub fn open(&self) -> Result<Actor<Connection>> {
         let login = self.clone();
         Actor::start("pgmig source", move || login.connect())
+    }
+
+    /// Opens a session for a look at the source, on which nothing else depends; `limit` is for the
+    /// connection.
+    pub fn open_within(&self, limit: Duration) -> Result<Actor<Connection>> {
+        let mut login = self.clone();
+        login.dsn.limit_connect_timeout(limit);
+        login.open()
     }
 
     fn connect(&self) -> Result<Connection> {
@@ -48,12 +85,43 @@ impl SourceLogin {
         if !self.is_superuser && !self.dsn.has_password() {
             return refuse("Non-superusers must provide a password.");
         }
-        let connection = session::open(&self.dsn, &self.settings)?;
+        let mut dsn = self.dsn.clone();
+        if let Some(endpoint) = self.place.get() {
+            dsn.pin(endpoint);
+        }
+        let connection = session::open(&dsn, &self.settings)?;
+        self.place.set(Some(connection.endpoint().clone()));
         if !self.is_superuser && !connection.password_used() {
             return refuse("The source did not ask for the password.");
         }
         Ok(connection)
     }
+
+    /// Terminates all sessions of the run on the source, so that no long statement runs on there and
+    /// nothing stays locked; gives up after a few seconds.
+    pub fn end_sessions(&self) -> Result<()> {
+        let mut login = self.clone();
+        login.dsn.limit_connect_timeout(END_CONNECT_TIMEOUT);
+        let sql = terminate_sql(&self.settings.application_name, "true");
+        let (answer, pending) = Pending::new();
+        thread::spawn("pgmig source", move || {
+            let ended = login.connect().and_then(|mut connection| connection.query(&sql));
+            answer.give(ended.map(drop));
+        })?;
+        pending.wait_within(END_TIMEOUT)?.unwrap_or(Ok(()))
+    }
+}
+
+/// Terminates the other sessions of a run that meet a condition. Their name tells them from those of
+/// all other runs, also of other targets; the user's own may follow it.
+fn terminate_sql(name: &str, condition: &str) -> String {
+    format!(
+        "select pg_catalog.pg_terminate_backend(a.pid) from pg_catalog.pg_stat_activity a \
+         where pg_catalog.left(a.application_name, {}) = {} \
+           and a.pid <> pg_catalog.pg_backend_pid() and {condition}",
+        name.chars().count(),
+        quote_literal(name)
+    )
 }
 
 /// The session, open or not.
@@ -64,9 +132,14 @@ pub struct SourceSession {
     /// The names under which it was held when that was last looked up.
     names: Vec<String>,
     open: Option<OpenSession>,
+    /// Processes on the source of sessions that were given up: where the network says nothing, they
+    /// would stay, with their locks and their snapshot.
+    given_up: Vec<i32>,
 }
 
 struct OpenSession {
+    /// Its process on the source.
+    process_id: i32,
     actor: Actor<Connection>,
     shutdown: ShutdownHandle,
     /// Tables that its transaction has locked.
@@ -76,14 +149,15 @@ struct OpenSession {
 impl SourceSession {
     /// A session that will be opened on first use.
     pub fn new(login: SourceLogin, xids: String) -> Self {
-        SourceSession { login, xids, names: Vec::new(), open: None }
+        SourceSession { login, xids, names: Vec::new(), open: None, given_up: Vec::new() }
     }
 
     /// A session that is open already, in a transaction under the run's snapshot.
     pub fn over(login: SourceLogin, xids: String, actor: Actor<Connection>) -> Result<Self> {
-        let shutdown = actor.call(|connection| Ok(connection.shutdown_handle()))?;
-        let open = Some(OpenSession { actor, shutdown, locked: HashSet::new() });
-        Ok(SourceSession { login, xids, names: Vec::new(), open })
+        let (shutdown, process_id) =
+            actor.call(|connection| Ok((connection.shutdown_handle(), connection.process_id())))?;
+        let open = Some(OpenSession { process_id, actor, shutdown, locked: HashSet::new() });
+        Ok(SourceSession { login, xids, names: Vec::new(), open, given_up: Vec::new() })
     }
 
     /// Whether the session is open, in a transaction that has not failed.
@@ -111,18 +185,37 @@ impl SourceSession {
     }
 
     /// Opens another session under the snapshot that is held under one of `names`; returns the name
-    /// under which this session holds it.
+    /// under which this session holds it. Sessions given up before are ended.
     pub fn reopen(&mut self, names: Vec<String>) -> Result<String> {
-        self.open = None;
+        self.abort();
         self.names = names;
         let actor = self.login.open()?;
         let (names, xids) = (self.names.clone(), self.xids.clone());
-        let (name, shutdown) = actor.call(move |connection| {
+        let ending = self.end_given_up_sql();
+        let (name, shutdown, process_id) = actor.call(move |connection| {
+            if let Some(sql) = ending {
+                connection.query(&sql)?;
+            }
             let name = snapshot::import_any(connection, &names, &xids)?;
-            Ok((name, connection.shutdown_handle()))
+            Ok((name, connection.shutdown_handle(), connection.process_id()))
         })?;
-        self.open = Some(OpenSession { actor, shutdown, locked: HashSet::new() });
+        self.given_up.clear();
+        self.open = Some(OpenSession { process_id, actor, shutdown, locked: HashSet::new() });
         Ok(name)
+    }
+
+    /// Ends the sessions that were given up, if there are any.
+    fn end_given_up_sql(&self) -> Option<String> {
+        let pids: Vec<String> = self.given_up.iter().map(i32::to_string).collect();
+        (!pids.is_empty()).then(|| {
+            let condition = format!("a.pid in ({})", pids.join(", "));
+            terminate_sql(&self.login.settings.application_name, &condition)
+        })
+    }
+
+    /// Locks tables for the session to hold, as far as nobody has to be waited for.
+    pub fn hold(&mut self, tables: Vec<QualifiedName>) -> Result<()> {
+        self.get()?.call(move |connection| snapshot::lock_available(connection, &tables))
     }
 
     /// The open session, in a transaction under the run's snapshot; a session whose transaction has
@@ -139,6 +232,7 @@ impl SourceSession {
     /// Breaks the session off whatever it is doing; the next use opens another one.
     pub fn abort(&mut self) {
         if let Some(open) = self.open.take() {
+            self.given_up.push(open.process_id);
             open.shutdown.shut_down();
         }
     }

@@ -10,7 +10,7 @@ use std::cell::OnceCell;
 use std::collections::VecDeque;
 
 use pgmig_core::digest::StreamDigest;
-use pgmig_core::error::TargetError;
+use pgmig_core::error::{Remedy, TargetError};
 use pgmig_core::name::{QualifiedName, quote_literal};
 use pgmig_core::options::{OnError, Validation};
 use pgmig_core::plan::task::{Format, Load, QualifiedNamePair};
@@ -71,7 +71,7 @@ pub fn copy(context: &mut TaskContext, task: i32, loads: &[Load]) -> Result<Opti
             }
             match transaction::run_nested(copy) {
                 Ok(load) => add_copied(&mut copied, load),
-                Err(error @ Error::Target(_)) => {
+                Err(error @ Error::Target(_)) if error.remedy() == Remedy::None => {
                     let object = format!("table {}", load.target);
                     state.insert_event(run, &Event::failure(&object, &error))?;
                     failed.get_or_insert(error);

@@ -139,7 +139,17 @@ impl Mailbox {
         let length = text.len().min(self.header().capacity as usize);
         // SAFETY: the segment has `capacity` bytes after the header, and `length` is no more.
         unsafe { std::ptr::copy_nonoverlapping(text.as_ptr(), self.text(), length) };
-        self.header().length.store(length as u32, Ordering::Release);
+        let before = self.header().length.swap(length as u32, Ordering::AcqRel) as usize;
+        self.wipe(length..before.min(self.header().capacity as usize));
+    }
+
+    /// Overwrites bytes of the text with zeroes.
+    fn wipe(&self, bytes: std::ops::Range<usize>) {
+        for i in bytes {
+            // SAFETY: below the capacity; volatile so that the wipe is not optimized away.
+            unsafe { self.text().add(i).write_volatile(0) };
+        }
+        compiler_fence(Ordering::SeqCst);
     }
 
     /// Takes the message out and overwrites it with zeroes.
@@ -149,11 +159,7 @@ impl Mailbox {
         // SAFETY: `length` bytes after the header were written by `put_text`.
         let text = unsafe { std::slice::from_raw_parts(self.text(), length) };
         let text = Zeroizing::new(text.to_vec());
-        for i in 0..length {
-            // SAFETY: within the bytes just read; volatile so that the wipe is not optimized away.
-            unsafe { self.text().add(i).write_volatile(0) };
-        }
-        compiler_fence(Ordering::SeqCst);
+        self.wipe(0..length);
         text
     }
 
@@ -218,6 +224,10 @@ unsafe extern "C-unwind" fn cancel_peer(
 
 impl Drop for Mailbox {
     fn drop(&mut self) {
+        // Nobody has come for the text. The pages may outlive the segment (`min_dynamic_shared_memory`).
+        if self.creator_pid() == super::process::my_pid() && self.peer_pid().is_none() {
+            self.take_text();
+        }
         // SAFETY: mapped by `create` or `attach`, detached only here.
         unsafe { pg_sys::dsm_detach(self.segment) };
     }

@@ -117,7 +117,7 @@ impl<T> Pending<T> {
 
 impl<T> Pending<T> {
     /// Waits for the answer for a while, with interrupts enabled; None if there is none by then.
-    pub fn wait_within(self, limit: Duration) -> Result<Option<T>> {
+    pub fn wait_within(&self, limit: Duration) -> Result<Option<T>> {
         let begun = Instant::now();
         while begun.elapsed() < limit {
             match self.answer.recv_timeout(POLL) {

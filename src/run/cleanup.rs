@@ -9,12 +9,15 @@ use std::collections::{HashMap, HashSet};
 use pgmig_core::name::quote_ident;
 use pgmig_core::{Error, Result};
 
-use super::launch;
 use super::state::{CreatedObject, FilledTable, RunId, RunKind, State};
+use super::{launch, own_rows};
 use crate::pg::{created, process, spi, transaction};
 
 /// SQLSTATE of a drop that something depends upon.
 const DEPENDENT_OBJECTS: &str = "2BP01";
+
+/// SQLSTATEs of what is there already, and of what cannot be because its table or schema is not.
+const NOTHING_TO_RESTORE: [&str; 5] = ["42P07", "42710", "42P16", "42P01", "3F000"];
 
 /// What has become of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,14 +49,21 @@ pub type Line = (String, Action, Option<String>);
 /// `Error::Preflight` if the run is under way or has ended well.
 pub fn clean_up(run: RunId) -> Result<Vec<Line>> {
     let state = State::open()?;
+    launch::find(&state, run)?;
+    // Nobody is to take the run up while its objects go.
+    state.lock_run(run)?;
     check_run(&state, run)?;
+    let is_superseded = state.find_later_run(run)?.is_some();
     let _settings = process::SearchPathEmpty::begin();
+    let settings = process::LocalSettings::new();
+    // A policy would hide rows, and their table would seem to be as it was.
+    settings.set("row_security", "off");
     let mut lines = Vec::new();
     let written = state.read_written(run)?;
     let filled = state.read_filled(run)?;
     let mut kept: HashMap<u32, String> = HashMap::new();
     for table in &filled {
-        if let Some(reason) = find_changed_rows(table, &written)? {
+        if let Some(reason) = find_changed_rows(table, &written, is_superseded)? {
             kept.extend(table.relations.iter().map(|relation| (relation.oid, reason.clone())));
         }
     }
@@ -96,6 +106,20 @@ fn check_run(state: &State, run: RunId) -> Result<()> {
             "55000",
         );
     }
+    if let Some(later) = state.find_successor(run)? {
+        return Err(Error::Preflight {
+            message: format!("a later run, {later}, has written the same tables"),
+            detail: Some(format!("It may rely on what run {run} has made.")),
+            hint: Some(format!("Clean up after run {later} first, unless it has ended well.")),
+            sqlstate: "55000",
+        });
+    }
+    if status.phase != "cleaned up" && !state.has_details(run)? {
+        return refuse(
+            format!("what run {run} has made is not recorded any more (option \"keep_history\")"),
+            "55000",
+        );
+    }
     Ok(())
 }
 
@@ -130,29 +154,23 @@ fn find_reason(
 }
 
 /// Why the rows of a table are not just those that the run has copied.
-fn find_changed_rows(table: &FilledTable, written: &[i64]) -> Result<Option<String>> {
+/// Those of a run whose place another one had taken have gone when that one was cleaned up.
+fn find_changed_rows(
+    table: &FilledTable,
+    written: &[i64],
+    is_superseded: bool,
+) -> Result<Option<String>> {
     if table.is_existing && table.rows.is_none() {
         return Ok(Some("it is as it was before".to_owned()));
     }
-    let ids: Vec<String> = written.iter().map(i64::to_string).collect();
     let (mut rows, mut others) = (0, 0);
     for relation in &table.relations {
-        let query = format!(
-            "select pg_catalog.json_build_array(pg_catalog.count(*), pg_catalog.count(*) filter (
-                 where xmin::text::bigint <> all ('{{{}}}'::bigint[])))::text
-             from only {}",
-            ids.join(","),
-            relation.name.quoted()
-        );
-        spi::for_each_text(&query, &mut |row| {
-            let (count, other) = serde_json::from_str::<(i64, i64)>(row)
-                .map_err(|error| Error::Internal(format!("not two counts: {error}")))?;
-            rows += count;
-            others += other;
-            Ok(())
-        })?;
+        let (count, other) = own_rows::count(&relation.name, written)?;
+        rows += count;
+        others += other;
     }
-    Ok((others > 0 || rows != table.rows.unwrap_or(0))
+    let are_gone = rows == 0 && is_superseded;
+    Ok((others > 0 || rows != table.rows.unwrap_or(0) && !are_gone)
         .then(|| "its rows have changed since".to_owned()))
 }
 
@@ -336,6 +354,10 @@ fn restore(state: &State, run: RunId) -> Result<Vec<Line>> {
             Ok(()) => {
                 state.delete_dropped(run, dropped.position)?;
                 lines.push((dropped.object, Action::Restored, None));
+            }
+            // The run had not come to drop it, or the table it is part of has just gone.
+            Err(error) if NOTHING_TO_RESTORE.contains(&error.sqlstate()) => {
+                state.delete_dropped(run, dropped.position)?;
             }
             Err(error) => {
                 state.fail_dropped(run, &dropped.object, &error)?;

@@ -15,6 +15,8 @@
 //! Locking: none that lasts. Every record is a short transaction of its own.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use pgmig_core::error::Remedy;
@@ -29,10 +31,10 @@ use super::pool::{Pool, WorkerRequest};
 use super::state::{Event, FinalState, NewRun, RunId, RunKind, Severity, State};
 use super::survey::{self, Survey};
 use super::worker::TaskContext;
-use super::{dispatch, resume, settings};
+use super::{dispatch, own_rows, resume, settings};
 use crate::pg::mailbox::Mailbox;
 use crate::pg::{catch, created, latch, process, transaction, worker};
-use crate::source_session::{SourceLogin, SourceSession};
+use crate::source_session::{Place, SourceLogin, SourceSession};
 
 /// Time that workers get to end before the run's end is recorded all the same.
 const STOP_TIMEOUT: Duration = Duration::from_secs(10);
@@ -75,6 +77,8 @@ pub(super) struct Run {
     pub request: Request,
     pub options: Options,
     pub login: SourceLogin,
+    /// Whether sessions with the source were given up, which may live on there.
+    pub has_lost_sessions: AtomicBool,
 }
 
 /// How a run that was not cancelled has ended, with the error if it failed.
@@ -114,15 +118,18 @@ fn accept(mailbox: &Mailbox) -> Result<Run> {
                 lock_timeout: options.lock_timeout,
             },
             is_superuser: request.is_superuser,
+            place: Place::default(),
         };
         Ok((state, id, login))
     })?;
-    Ok(Run { id, state, request, options, login })
+    Ok(Run { id, state, request, options, login, has_lost_sessions: AtomicBool::new(false) })
 }
 
-/// `application_name` of the run's sessions with the source; the process id tells targets apart.
+/// `application_name` of the run's sessions with the source; the number tells it from runs of the same
+/// number, and of the same process id, of other targets.
 fn session_name(run: RunId) -> String {
-    format!("pgmig run {run} ({})", process::my_pid())
+    let number = RandomState::new().build_hasher().finish();
+    format!("pgmig run {run} ({number:016x})")
 }
 
 impl Run {
@@ -151,8 +158,9 @@ impl Run {
         latch::wake(mailbox.creator_pid());
         match error {
             // There are none, and connecting again would take as long as it took to fail.
-            None | Some(Error::Connect { .. }) => {}
-            Some(_) => self.end_source_sessions(),
+            Some(Error::Connect { .. }) => {}
+            None if !self.has_lost_sessions.load(Ordering::Relaxed) => {}
+            _ => self.end_source_sessions(),
         }
     }
 
@@ -204,6 +212,9 @@ impl Run {
             return Ok((FinalState::Failed, Some(error)));
         }
         recorded?;
+        if self.request.kind == RunKind::Migrate {
+            own_rows::recognize(self)?;
+        }
         transaction::run(|| {
             self.state.clear_dropped(self.id)?;
             let mismatches = self.state.count_mismatches(self.id)?;
@@ -235,8 +246,14 @@ impl Run {
     }
 
     /// Tries until the source can be read again, under the snapshot at hand or another one.
+    ///
+    /// When the server that had the snapshot cannot be reached, others that the source may be at will do.
     fn return_to_source(&self, backoff: &mut Backoff, mut error: Error) -> Result<Survey> {
+        self.has_lost_sessions.store(true, Ordering::Relaxed);
         while backoff.fail() {
+            if error.remedy() == Remedy::Connect {
+                self.login.place.set(None);
+            }
             while !backoff.remaining().is_zero() {
                 latch::wait(backoff.remaining());
             }
@@ -266,6 +283,7 @@ impl Run {
             options: self.request.options.clone(),
             xids: xids.to_owned(),
             application_name: self.login.settings.application_name.clone(),
+            place: self.login.place.get(),
         }
     }
 
@@ -300,17 +318,7 @@ impl Run {
 
     /// Terminates the run's other sessions on the source, so that no long statement runs on there.
     fn end_source_sessions(&self) {
-        let name = self.login.settings.application_name.clone();
-        let sql = format!(
-            "select pg_catalog.pg_terminate_backend(a.pid) from pg_catalog.pg_stat_activity a \
-             where a.application_name = {} and a.pid <> pg_catalog.pg_backend_pid()",
-            pgmig_core::name::quote_literal(&name)
-        );
-        let done = catch::catch(|| {
-            let session = self.login.open()?;
-            session.call(move |connection| connection.query(&sql).map(drop))
-        });
-        if let Err(error) = done {
+        if let Err(error) = catch::catch(|| self.login.end_sessions()) {
             pgrx::debug1!("pgmig: sessions on the source could not be ended: {error}");
         }
     }

@@ -1,6 +1,7 @@
 //! Handing out tasks: every worker that is free gets the most urgent task that conflicts with none.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use pgmig_core::error::Remedy;
@@ -141,7 +142,10 @@ impl Dispatcher<'_> {
             match catch::catch(|| self.own.do_task(id)) {
                 Ok(None) => self.finish(id, None)?,
                 Ok(Some(error)) => self.finish_partly(id, error)?,
-                Err(error) if error.remedy() == Remedy::Reconnect => self.retry(id, 0, error)?,
+                Err(error) if error.remedy() == Remedy::Reconnect => {
+                    self.run.has_lost_sessions.store(true, Ordering::Relaxed);
+                    self.retry(id, 0, error)?;
+                }
                 Err(error) if super::coordinator::is_cancel(&error) => return Err(error),
                 Err(error) => self.finish(id, Some(error))?,
             }
@@ -204,6 +208,7 @@ impl Dispatcher<'_> {
             Remedy::None => self.finish(task, Some(error)),
             Remedy::Repeat => self.retry(task, worker, error),
             Remedy::Reconnect | Remedy::Snapshot => {
+                self.run.has_lost_sessions.store(true, Ordering::Relaxed);
                 self.hold_snapshot()?;
                 self.retry(task, worker, error)
             }
@@ -216,7 +221,8 @@ impl Dispatcher<'_> {
         }
     }
 
-    /// Makes sure that this process still holds the snapshot.
+    /// Makes sure that this process still holds the snapshot, and the locks that keep the tables as the
+    /// snapshot sees them.
     ///
     /// # Errors
     /// `Error::SnapshotGone` if it does not and nobody else does.
@@ -224,7 +230,13 @@ impl Dispatcher<'_> {
         if self.own.source.is_alive()? {
             return Ok(());
         }
-        match catch::catch(|| self.own.open_source()) {
+        let parts = transaction::run(|| self.run.state.read_parts(self.run.id))?;
+        let tables = parts.into_iter().map(|part| part.source).collect();
+        let held = catch::catch(|| {
+            self.own.open_source()?;
+            self.own.source.hold(tables)
+        });
+        match held {
             // It may be back when the next attempt fails.
             Err(error) if matches!(error.remedy(), Remedy::Connect | Remedy::Reconnect) => Ok(()),
             other => other,

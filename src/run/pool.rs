@@ -11,6 +11,7 @@
 //! A worker that is gone without an answer has died; its transaction is rolled back by then.
 
 use pgmig_core::error::{Remedy, TargetError};
+use pgmig_core::source::dsn::Endpoint;
 use pgmig_core::{Error, Result, secret};
 use pgrx::pg_sys;
 use serde::{Deserialize, Serialize};
@@ -52,6 +53,8 @@ pub(crate) struct WorkerRequest {
     pub xids: String,
     /// `application_name` of the sessions with the source.
     pub application_name: String,
+    /// Where the snapshot is, of the places that the source may be in.
+    pub place: Option<Endpoint>,
 }
 
 /// What has become of a worker since the last look.

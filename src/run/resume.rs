@@ -14,16 +14,21 @@ mod recopy;
 use std::collections::{BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
+use pgmig_core::model::{Catalog, Table};
 use pgmig_core::name::QualifiedName;
+use pgmig_core::options::condition::is_steady;
+use pgmig_core::plan::data_table::combine_tree_conditions;
 use pgmig_core::plan::select::Selection;
 use pgmig_core::plan::task::{Load, Task, Work};
-use pgmig_core::source::snapshot::{self, LockOutcome};
+use pgmig_core::source::large_objects;
+use pgmig_core::source::snapshot::{self, Snapshot};
 use pgmig_core::source::unchanged::{self, Doubt};
 use pgmig_core::source::wire::Connection;
 use pgmig_core::{Error, Result};
 
 use self::recopy::{give_up, sweep_large_objects};
 use super::coordinator::Run;
+use super::own_rows;
 use super::state::{Progress, RecordedPart, RecordedSnapshot, RunKind};
 use super::survey::{self, Survey, definitions, source};
 use crate::pg::thread::Actor;
@@ -46,6 +51,7 @@ pub(super) fn survey(run: &Run) -> Result<Survey> {
     let recorded = transaction::run(|| run.state.read_snapshot(run.id))?;
     let session = run.login.open()?;
     check_identity(&session, &recorded)?;
+    check_rows(run, &tasks)?;
     let xids = match find_snapshot(run, &session, &recorded)? {
         Some(xids) => {
             give_up(run, &tasks, &emptied(run)?, None)?;
@@ -87,13 +93,14 @@ fn check_tables(run: &Run) -> Result<()> {
     if run.request.kind != RunKind::Migrate {
         return Ok(());
     }
+    run.state.take_turns()?;
     run.state.check_overlap(run.id, run.state.read_table_names(run.id)?.iter())?;
     match run.state.find_later_run(run.id)? {
         None => Ok(()),
         Some(later) => Err(Error::Preflight {
-            message: "a later run has written the same tables".to_owned(),
-            detail: Some(format!("The first of them: {later}.")),
-            hint: Some("Resume that run, or start a new one.".to_owned()),
+            message: format!("a later run, {later}, has written the same tables"),
+            detail: Some("What this one has copied may be gone or changed.".to_owned()),
+            hint: Some(format!("Resume run {later}, or start a new one.")),
             sqlstate: "55000",
         }),
     }
@@ -111,6 +118,21 @@ fn check_identity(session: &Actor<Connection>, recorded: &RecordedSnapshot) -> R
         hint: Some("Name that one, or start a new run.".to_owned()),
         sqlstate: "55000",
     })
+}
+
+/// Refuses when tables of which nothing has been copied so far have got rows in the meantime.
+fn check_rows(run: &Run, tasks: &[Task]) -> Result<()> {
+    if run.request.kind != RunKind::Migrate {
+        return Ok(());
+    }
+    let progress = transaction::run(|| run.state.read_progress_marks(run.id))?;
+    let copied = count_copied(tasks, &progress);
+    let loads = tasks.iter().filter_map(|task| match &task.work {
+        Work::Copy { loads } => Some(loads),
+        _ => None,
+    });
+    let loads = loads.flatten().filter(|load| !copied.contains(&load.table_id));
+    transaction::run(|| own_rows::check(run, loads.map(|load| &load.target)))
 }
 
 /// Puts the session under the run's snapshot, if anybody still holds it; returns what tells it from
@@ -135,16 +157,9 @@ fn find_snapshot(
         run.state.insert_snapshot_name(run.id, &name)?;
         run.state.read_parts(run.id)
     })?;
-    session.call(move |connection| {
-        let tables: Vec<_> = parts.into_iter().map(|part| part.source).collect();
-        if snapshot::lock_nowait(connection, &tables)?.0 == LockOutcome::Busy {
-            // Where somebody waits for a stronger lock, whoever reads the table will be told.
-            for table in &tables {
-                snapshot::lock_nowait(connection, std::slice::from_ref(table))?;
-            }
-        }
-        Ok(())
-    })?;
+    // Where somebody waits for a stronger lock, whoever reads the table will be told.
+    let tables: Vec<_> = parts.into_iter().map(|part| part.source).collect();
+    session.call(move |connection| snapshot::lock_available(connection, &tables))?;
     Ok(Some(xids))
 }
 
@@ -157,7 +172,7 @@ fn renew(
     recorded: &RecordedSnapshot,
 ) -> Result<String> {
     let mut selection = Selection::new(&run.options)?;
-    let locked = source::lock(session, &mut selection, &run.options)?;
+    let locked = source::lock(run, session, &mut selection, &run.options)?;
     let reading = locked.begin_reading(&run.login, session)?.finish()?;
     let now = definitions::hash(&reading.catalog, &selection, &run.options);
     if recorded.tables.as_ref().is_some_and(|tables| *tables != now.tables) {
@@ -171,6 +186,7 @@ fn renew(
             sqlstate: "55000",
         });
     }
+    check_large_objects(run, session, tasks)?;
     let parts = transaction::run(|| run.state.read_parts(run.id))?;
     let files: HashMap<QualifiedName, u32> = reading
         .names
@@ -178,34 +194,72 @@ fn renew(
         .filter_map(|(oid, name)| Some((name.clone(), *reading.file_nodes.get(oid)?)))
         .collect();
     let progress = transaction::run(|| run.state.read_progress_marks(run.id))?;
-    let doubt =
-        recorded.xids.as_ref().and_then(|lost| Doubt::between(lost, &reading.snapshot.xids));
-    let changed = find_changed(session, tasks, &progress, &parts, &files, doubt)?;
+    let has_gone_on = recorded
+        .lsn
+        .as_ref()
+        .zip(recorded.timeline)
+        .is_some_and(|(lsn, timeline)| snapshot::has_gone_on(lsn, timeline, &reading.snapshot));
+    let lost = recorded.xids.as_ref().filter(|_| has_gone_on);
+    let doubt = lost.and_then(|lost| Doubt::between(lost, &reading.snapshot.xids));
+    let mut changed = find_changed(session, tasks, &progress, &parts, &files, doubt)?;
+    let copied = count_copied(tasks, &progress);
+    changed.extend(find_conditional(&reading.catalog, &selection, &parts).intersection(&copied));
     let mut given_up = emptied(run)?;
     given_up.extend(&changed);
     let new = NewSnapshot {
-        name: &reading.snapshot.id,
-        xids: &reading.snapshot.xids,
-        lsn: &reading.snapshot.lsn,
+        snapshot: &reading.snapshot,
         files: &files,
         changed: &changed,
-        copied: count_copied(tasks, &progress),
+        copied,
         are_definitions_same: recorded.definitions.as_ref() == Some(&now.all),
     };
     give_up(run, tasks, &given_up, Some(&new))?;
     Ok(reading.snapshot.xids)
 }
 
+/// Refuses when the source has got large objects of which the plan knows nothing.
+fn check_large_objects(run: &Run, session: &Actor<Connection>, tasks: &[Task]) -> Result<()> {
+    let is_planned = tasks.iter().any(|task| matches!(task.work, Work::LargeObjects { .. }));
+    if is_planned || !run.options.copies_large_objects() || run.options.schema_only {
+        return Ok(());
+    }
+    if session.call(|connection| large_objects::read_batches(connection))?.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Preflight {
+        message: "the source had no large objects when the run was planned, and has some now"
+            .to_owned(),
+        detail: Some("The run's snapshot of the source is lost.".to_owned()),
+        hint: Some("Start a new run with pgmig.migrate.".to_owned()),
+        sqlstate: "55000",
+    })
+}
+
 /// A snapshot that takes the place of the one that was lost.
 struct NewSnapshot<'a> {
-    name: &'a str,
-    xids: &'a str,
-    lsn: &'a str,
+    snapshot: &'a Snapshot,
     files: &'a HashMap<QualifiedName, u32>,
     changed: &'a BTreeSet<i32>,
     /// Tables with rows that had been copied.
     copied: BTreeSet<i32>,
     are_definitions_same: bool,
+}
+
+/// Tables with conditions of the user's under which rows may come and go while the table stays as it is.
+fn find_conditional(
+    catalog: &Catalog,
+    selection: &Selection,
+    parts: &[RecordedPart],
+) -> BTreeSet<i32> {
+    let by_oid = catalog.tables.iter().map(|table| (table.oid, table)).collect();
+    let name = |table: &Table| QualifiedName::new(&table.schema, &table.name);
+    let is_unsteady = |table: &&Table| {
+        let condition =
+            combine_tree_conditions(table, &by_oid, |table| selection.condition(&name(table)));
+        condition.is_some_and(|condition| !is_steady(&condition))
+    };
+    let names: BTreeSet<_> = catalog.tables.iter().filter(is_unsteady).map(name).collect();
+    parts.iter().filter(|part| names.contains(&part.source)).map(|part| part.table_id).collect()
 }
 
 /// Tables of which any rows were copied.

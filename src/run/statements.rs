@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use pgmig_core::error::Remedy;
 use pgmig_core::model::{Class, ObjectId};
 use pgmig_core::options::OnError;
 use pgmig_core::plan::task::{Statement, StatementMode};
@@ -43,7 +44,7 @@ pub fn run(
             }
             let attempt = || execute(context, task, statement);
             if statement.mode == StatementMode::Owed {
-                if let Err(error) = transaction::run_nested(attempt) {
+                if let Err(error) = or_retry(transaction::run_nested(attempt))? {
                     report_owed(context, statement, error)?;
                 }
             } else if statement.mode == StatementMode::Optional {
@@ -52,7 +53,7 @@ pub fn run(
                 }
             } else if on_error == OnError::Stop || statements.len() == 1 {
                 catch::catch(attempt).map_err(|error| name_statement(error, statement))?;
-            } else if let Err(error) = transaction::run_nested(attempt) {
+            } else if let Err(error) = or_retry(transaction::run_nested(attempt))? {
                 let error = name_statement(error, statement);
                 state.insert_event(run, &Event::failure(&statement.object, &error))?;
                 failed.push((position, Some(error)));
@@ -69,6 +70,14 @@ pub fn run(
         }
         Ok(failed.into_iter().find_map(|(_, error)| error))
     })
+}
+
+/// Tells failures that will last from those that another attempt at the whole task may help.
+fn or_retry(outcome: Result<()>) -> Result<Result<()>> {
+    match outcome {
+        Err(error) if error.remedy() != Remedy::None => Err(error),
+        outcome => Ok(outcome),
+    }
 }
 
 /// Whether a statement makes its object; the others on it change what it is. Servers write in capitals.

@@ -63,12 +63,12 @@ pub(super) fn survey(run: &Run) -> Result<Survey> {
 fn read_and_plan(run: &Run) -> Result<Survey> {
     let mut selection = Selection::new(&run.options)?;
     let session = run.login.open()?;
-    let locked = source::lock(&session, &mut selection, &run.options)?;
+    let locked = source::lock(run, &session, &mut selection, &run.options)?;
     transaction::run(|| {
-        source::check_not_same(&locked, &run.login.settings.application_name)?;
+        source::check_not_same(run, &locked)?;
         let (state, snapshot) = (run.state, &locked.snapshot);
         state.set_source_version(run.id, i32::try_from(locked.version_num).unwrap_or(0))?;
-        state.replace_snapshot(run.id, &snapshot.id, &snapshot.xids, &snapshot.lsn)?;
+        state.replace_snapshot(run.id, snapshot)?;
         state.set_phase(run.id, "plan", false)
     })?;
     // Reading the target's catalog would wait for the locks of another run on these tables.
@@ -153,7 +153,7 @@ fn make_plan(
     let wanted = wanted.as_ref();
     let kept = kept_tables(&items, &is_kept);
     let known = Known { run, source, target, wanted, kept, selection };
-    let large_objects = large_objects::read(run, session)?;
+    let large_objects = large_objects::read(run, session, &source.identity)?;
     if run.request.kind == RunKind::Validate {
         let mut plan = known.plan_validation(rename.as_ref());
         plan::large_objects::add_comparison(&mut plan, &large_objects);

@@ -26,7 +26,7 @@ use crate::check;
 use crate::load;
 use crate::pg::mailbox::Mailbox;
 use crate::pg::{catch, created, latch, process, transaction, worker};
-use crate::source_session::{SourceLogin, SourceSession};
+use crate::source_session::{Place, SourceLogin, SourceSession};
 
 /// Longest sleep without a look at whether the coordinator still lives.
 const POLL: Duration = Duration::from_secs(1);
@@ -81,6 +81,7 @@ fn start(mailbox: &Mailbox) -> Result<TaskContext> {
             lock_timeout: options.lock_timeout,
         },
         is_superuser: request.is_superuser,
+        place: Place::new(request.place.clone()),
     };
     let source = SourceSession::new(login, request.xids.clone());
     Ok(TaskContext { request, options, state, source, file_nodes: HashMap::new() })

@@ -1,7 +1,8 @@
 //! Random faults at random moments, then `resume` until the run has ended well.
 //!
-//! `make torture ROUNDS=200 SEED=7` runs as many rounds as one likes; a round depends on its seed alone,
-//! which a failure names. After every round both sides are equal, and neither has a process, a lock or a
+//! `make torture ROUNDS=200 SEED=7` runs as many rounds as one likes, each fault in turn; a round depends
+//! on its fault and its seed alone, which a failure names. After every end of a run nothing of it is left
+//! within ten seconds. After every round both sides are equal, and neither has a process, a lock or a
 //! record too many.
 
 use std::process::Command;
@@ -9,20 +10,17 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use pgmig_tests::aftermath::{expect_nothing_left, processes};
+use pgmig_tests::aftermath::expect_nothing_left_soon;
 use pgmig_tests::{
     Cluster, ClusterOptions, Databases, Installation, Pair, Proxy, StopMode, eventually,
 };
 use postgres::Client;
 
-/// Rounds of an ordinary test run.
-const ROUNDS: u64 = 10;
+/// Rounds of an ordinary test run: one for each fault.
+const ROUNDS: u64 = FAULTS.len() as u64;
 
 /// Times that a run is taken up again before it is called hopeless.
 const MAX_RESUMES: u32 = 8;
-
-/// Longest time that anything of a run may be left on either side after its end.
-const AFTERMATH: Duration = Duration::from_secs(10);
 
 /// Split tables, partitions, keys in a circle, large objects, sequences, unlogged tables.
 const SCHEMA: &str = r#"
@@ -227,7 +225,10 @@ impl Torture<'_> {
             Fault::CutAll => self.proxy.cut_all(),
             Fault::Stall => {
                 self.proxy.stall(true);
-                thread::sleep(Duration::from_millis(self.random.below(4000)));
+                // Long ones are noticed, after some twenty seconds; ordinary test runs have none.
+                let is_long = self.random.below(4) == 0 && variable("ROUNDS", ROUNDS) > ROUNDS;
+                let length_ms = if is_long { 30_000 } else { self.random.below(4000) };
+                thread::sleep(Duration::from_millis(length_ms));
                 self.proxy.stall(false);
             }
             Fault::Cancel => {
@@ -252,10 +253,9 @@ impl Torture<'_> {
     }
 
     /// Does something to the run that the caller waits for, at some moment.
-    fn disturb(&mut self, caller: i64) -> Result<()> {
+    fn disturb(&mut self, fault: Fault, caller: i64) -> Result<()> {
         let span_ms = self.span_ms * 11 / 10;
         let moment = self.random.below(span_ms);
-        let fault = self.random.pick(&FAULTS);
         self.log.push(format!("{fault:?} after {moment} ms"));
         thread::sleep(Duration::from_millis(moment));
         self.inject(fault, caller)
@@ -278,6 +278,19 @@ impl Torture<'_> {
         Ok(state)
     }
 
+    /// Makes sure that nothing of a run that has come to an end is left, and that its views say so.
+    fn expect_aftermath(&self) -> Result<()> {
+        // A server may have to come up first.
+        drop((self.target()?, connect(&self.pair().source, self.databases.name())?));
+        expect_nothing_left_soon(&self.databases)?;
+        let busy = "select (select count(*) from pgmig.tasks t where t.state = 'running')
+            + (select count(*) from pgmig.tables t where t.state = 'running')
+            + (select count(*) from pgmig.workers)";
+        let busy = self.databases.target_value(busy)?;
+        ensure!(busy == "0", "{busy} rows of the views say that something is under way");
+        Ok(())
+    }
+
     /// Changes the source, if nothing there sees it as it was.
     fn change_source(&mut self) -> Result<()> {
         let mut source = connect(&self.pair().source, self.databases.name())?;
@@ -297,7 +310,15 @@ impl Torture<'_> {
 
     /// A crash of the source empties its unlogged table and moves its sequences on, maybe after the run
     /// has read them: then the target is brought to what the source has now.
+    ///
+    /// One of the target after the run's end empties the same table there.
     fn forget_what_a_crash_took(&self) -> Result<()> {
+        let crashed = "select w.stats_reset > r.finished_at
+            from pg_stat_bgwriter w, pgmig.runs r order by r.run_id desc limit 1";
+        if self.databases.target_value(crashed)? == "t" {
+            self.databases.execute_on_source("truncate cache")?;
+            self.databases.execute_on_target("truncate cache")?;
+        }
         if !self.log.iter().any(|entry| entry.contains("Source after")) {
             return Ok(());
         }
@@ -317,7 +338,7 @@ impl Torture<'_> {
         Ok(())
     }
 
-    fn round(&mut self) -> Result<()> {
+    fn round(&mut self, fault: Fault) -> Result<()> {
         let dsn = self.proxy.dsn(self.databases.name());
         let options = format!(
             r#"{{"jobs": {}, "partition_threshold": 2000, "chunk_size": {}, "retry_delay": {},
@@ -330,10 +351,11 @@ impl Torture<'_> {
         );
         let caller =
             self.call(format!("select from pgmig.migrate($d${dsn}$d$, $o${options}$o$)"))?;
-        self.disturb(caller)?;
+        self.disturb(fault, caller)?;
         for _ in 0..MAX_RESUMES {
             let state = self.await_end()?;
             self.log.push(format!("{state:?}"));
+            self.expect_aftermath()?;
             match state.as_deref() {
                 Some("done") => return self.expect_success(),
                 Some("failed" | "cancelled" | "interrupted") => {
@@ -344,7 +366,8 @@ impl Torture<'_> {
                     );
                     let caller = self.call(resume)?;
                     if self.random.below(3) == 0 {
-                        self.disturb(caller)?;
+                        let fault = self.random.pick(&FAULTS);
+                        self.disturb(fault, caller)?;
                     } else {
                         // Long enough to be recorded as under way.
                         thread::sleep(Duration::from_millis(500));
@@ -363,15 +386,6 @@ impl Torture<'_> {
     }
 
     fn expect_success(&self) -> Result<()> {
-        let begun = Instant::now();
-        expect_nothing_left(&self.databases)?;
-        ensure!(
-            begun.elapsed() < AFTERMATH,
-            "it took {:?} until nothing was left",
-            begun.elapsed()
-        );
-        let mut target = self.target()?;
-        ensure!(processes(&mut target, "pgmig worker")?.is_empty());
         self.forget_what_a_crash_took()?;
         self.databases.expect_same_data()?;
         self.databases.expect_same_schema()?;
@@ -417,10 +431,14 @@ fn no_fault_at_any_moment_loses_or_repeats_anything() -> Result<()> {
         }
         let mut torture =
             Torture { databases, proxy, random: Random(seed), span_ms, log: Vec::new() };
-        let outcome = torture.round();
+        let wanted = std::env::var("FAULT").ok();
+        let wanted = FAULTS.into_iter().find(|fault| wanted == Some(format!("{fault:?}")));
+        let fault = wanted.unwrap_or(FAULTS[usize::try_from(round)? % FAULTS.len()]);
+        let outcome = torture.round(fault);
         println!("round {round}, seed {seed}: {}", torture.log.join(", "));
         outcome.with_context(|| {
-            format!("round {round}; ROUNDS=1 SEED={seed} repeats it: {}", torture.log.join(", "))
+            let log = torture.log.join(", ");
+            format!("round {round}; ROUNDS=1 SEED={seed} FAULT={fault:?} repeats it: {log}")
         })?;
     }
     Ok(())

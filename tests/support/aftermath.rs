@@ -1,5 +1,7 @@
 //! What is left of a run on both sides when it has ended: it should be nothing.
 
+use std::time::{Duration, Instant};
+
 use anyhow::{Result, ensure};
 use postgres::Client;
 
@@ -17,6 +19,9 @@ pub fn processes(client: &mut Client, kind: &str) -> Result<Vec<i32>> {
     Ok(rows.iter().map(|row| row.get(0)).collect())
 }
 
+/// Longest time that anything of a run may be left on either side once it has ended.
+pub const AFTERMATH: Duration = Duration::from_secs(10);
+
 /// State and error of the last run.
 fn run_state(client: &mut Client) -> Result<(String, Option<String>)> {
     let row = client.query_one(
@@ -26,25 +31,14 @@ fn run_state(client: &mut Client) -> Result<(String, Option<String>)> {
     Ok((row.get(0), row.get(1)))
 }
 
-/// Waits until neither workers nor locks are left on the target, nor sessions on the source.
+/// Waits until neither processes nor locks are left on either side.
 pub fn expect_nothing_left(databases: &Databases<'_>) -> Result<()> {
     let mut target = databases.target()?;
     eventually("no process of the run is left on the target", || {
         Ok(processes(&mut target, "pgmig worker")?.is_empty()
             && processes(&mut target, "pgmig coordinator")?.is_empty())
     })?;
-    let locks: i64 = target
-        .query_one(
-            "select count(*)
-             from pg_catalog.pg_locks l
-             join pg_catalog.pg_database d on d.oid = l.database
-             left join pg_catalog.pg_stat_activity a on a.pid = l.pid
-             where d.datname = current_database()
-               and l.pid <> pg_backend_pid()
-               and a.backend_type is distinct from 'autovacuum worker'",
-            &[],
-        )?
-        .get(0);
+    let locks = count_locks(&mut target, "true")?;
     ensure!(locks == 0, "{locks} locks are left on the target");
     let mut source = databases.source()?;
     eventually("no session of the run is left on the source", || {
@@ -54,7 +48,35 @@ pub fn expect_nothing_left(databases: &Databases<'_>) -> Result<()> {
             &[],
         )?;
         Ok(row.get::<_, i64>(0) == 0)
-    })
+    })?;
+    // Locks of processes that are gone; those of a test's own sessions are none of the run's.
+    let locks = count_locks(&mut source, "a.pid is null and l.pid is not null")?;
+    ensure!(locks == 0, "{locks} locks are left on the source");
+    Ok(())
+}
+
+/// Like `expect_nothing_left`, for a run that has ended a moment ago, however that came about.
+pub fn expect_nothing_left_soon(databases: &Databases<'_>) -> Result<()> {
+    let begun = Instant::now();
+    expect_nothing_left(databases)?;
+    let elapsed = begun.elapsed();
+    ensure!(elapsed < AFTERMATH, "it took {elapsed:?} until nothing was left");
+    Ok(())
+}
+
+/// Locks in the session's database of other sessions that meet a condition.
+fn count_locks(client: &mut Client, condition: &str) -> Result<i64> {
+    let query = format!(
+        "select count(*)
+         from pg_catalog.pg_locks l
+         join pg_catalog.pg_database d on d.oid = l.database
+         left join pg_catalog.pg_stat_activity a on a.pid = l.pid
+         where d.datname = current_database()
+           and l.pid <> pg_backend_pid()
+           and a.backend_type is distinct from 'autovacuum worker'
+           and {condition}"
+    );
+    Ok(client.query_one(&query, &[])?.get(0))
 }
 
 /// Waits for the last run's end and checks state and reason.

@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -29,6 +29,10 @@ pub struct Proxy {
 struct Shared {
     is_stalled: AtomicBool,
     is_closed: AtomicBool,
+    /// Connections opened so far.
+    opened: AtomicU64,
+    /// Connections with numbers below this one pass nothing any more.
+    dead_below: AtomicU64,
     connections: Mutex<Vec<(TcpStream, UnixStream)>>,
 }
 
@@ -75,6 +79,11 @@ impl Proxy {
         self.shared.is_stalled.store(is_stalled, Ordering::SeqCst);
     }
 
+    /// Lets no byte pass any more on the connections that there are; they stay open, and later ones work.
+    pub fn stall_present_ones(&self) {
+        self.shared.dead_below.store(self.shared.opened.load(Ordering::SeqCst), Ordering::SeqCst);
+    }
+
     /// Lets nobody in, or lets them in again.
     pub fn close(&self, is_closed: bool) {
         self.shared.is_closed.store(is_closed, Ordering::SeqCst);
@@ -99,25 +108,28 @@ impl Shared {
         }
         client.set_nodelay(true)?;
         let server = UnixStream::connect(socket)?;
+        let number = self.opened.fetch_add(1, Ordering::SeqCst);
         let connection = (client.try_clone()?, server.try_clone()?);
         self.connections().push(connection);
         let (from_client, from_server) = (client.try_clone()?, server.try_clone()?);
         let (this, other) = (Arc::clone(self), Arc::clone(self));
         thread::spawn(move || {
-            this.pump(from_client, server.try_clone()?);
+            this.pump(number, from_client, server.try_clone()?);
             server.shutdown(Shutdown::Both)
         });
         thread::spawn(move || {
-            other.pump(from_server, client.try_clone()?);
+            other.pump(number, from_server, client.try_clone()?);
             client.shutdown(Shutdown::Both)
         });
         Ok(())
     }
 
-    fn pump(&self, mut from: impl Read, mut to: impl Write) {
+    fn pump(&self, number: u64, mut from: impl Read, mut to: impl Write) {
         let mut buffer = vec![0; 64 * 1024];
         while let Ok(count @ 1..) = from.read(&mut buffer) {
-            while self.is_stalled.load(Ordering::SeqCst) {
+            while self.is_stalled.load(Ordering::SeqCst)
+                || number < self.dead_below.load(Ordering::SeqCst)
+            {
                 thread::sleep(PAUSE);
             }
             if to.write_all(&buffer[..count]).is_err() {

@@ -134,7 +134,11 @@ impl Error {
                 }
                 _ => Remedy::None,
             },
-            Error::Remote(remote) if is_ended(&remote.sqlstate) => Remedy::Reconnect,
+            Error::Remote(remote)
+                if is_ended(&remote.sqlstate) || remote.sqlstate == DEADLOCK_DETECTED =>
+            {
+                Remedy::Reconnect
+            }
             Error::Remote(remote) if remote.sqlstate == LOCK_NOT_AVAILABLE => Remedy::LockHolder,
             Error::Target(target) if target.sqlstate == DEADLOCK_DETECTED => Remedy::Repeat,
             _ => Remedy::None,

@@ -373,6 +373,20 @@ fn tables_are_locked_before_the_snapshot_sees_them() {
     assert!(matches!(another, Err(Error::SnapshotGone)), "{another:?}");
     assert_eq!(importer.transaction_status(), TransactionStatus::Idle);
 
+    // Names start over when a server does, and may be another database's by then.
+    cluster.client().batch_execute("create database other").unwrap();
+    let (socket, port) = (cluster.socket().display(), cluster.port);
+    let dsn = format!("host={socket} port={port} user=postgres dbname=other");
+    let settings = SessionSettings {
+        application_name: "pgmig test".to_owned(),
+        copy_encoding: "UTF8".to_owned(),
+        lock_timeout: Duration::ZERO,
+    };
+    let mut elsewhere = session::open(&Dsn::parse(&dsn).unwrap(), &settings).unwrap();
+    let gone = snapshot::import_any(&mut elsewhere, std::slice::from_ref(&held.id), &held.xids);
+    assert!(matches!(gone, Err(Error::SnapshotGone)), "{gone:?}");
+    drop(elsewhere);
+
     // A name that nobody holds any more is an error that leaves no transaction behind.
     let mut late = open(&cluster, "UTF8");
     assert!(matches!(snapshot::import(&mut late, &second_id), Err(Error::Remote(_))));

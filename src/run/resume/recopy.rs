@@ -9,6 +9,7 @@ use pgmig_core::{Error, Result};
 use super::NewSnapshot;
 use crate::pg::{spi, transaction};
 use crate::run::coordinator::Run;
+use crate::run::own_rows;
 use crate::run::state::{DroppedKey, Event, Progress, RunKind, Severity};
 
 /// Tables that an event lists at most.
@@ -29,8 +30,9 @@ pub(super) fn give_up(
     transaction::run(|| {
         state.notice_crash(id)?;
         if let Some(new) = new {
-            state.replace_snapshot(id, new.name, new.xids, new.lsn)?;
+            state.replace_snapshot(id, new.snapshot)?;
             state.set_file_nodes(id, new.files)?;
+            delete_configurations(run, tasks)?;
             let stale = tasks.iter().filter(|task| is_stale(run, task)).map(|task| task.id);
             state.forget_tasks(id, &stale.collect::<Vec<_>>())?;
             for event in new.events(&names_of(run, tables)?) {
@@ -42,7 +44,10 @@ pub(super) fn give_up(
         }
         check_triggers(run, &numbers)?;
         drop_keys(run, tasks, &numbers)?;
-        for part in state.read_parts(id)?.iter().filter(|part| tables.contains(&part.table_id)) {
+        let parts = state.read_parts(id)?;
+        let parts = || parts.iter().filter(|part| tables.contains(&part.table_id));
+        own_rows::check(run, parts().map(|part| &part.target))?;
+        for part in parts() {
             if exists(&part.target)? {
                 spi::execute(&format!("truncate only {}", part.target.quoted()));
             }
@@ -89,9 +94,41 @@ fn names_of(run: &Run, tables: &BTreeSet<i32>) -> Result<Vec<String>> {
 /// Whether what a task did was as of the snapshot, or of the moment: it is done again under another one.
 fn is_stale(run: &Run, task: &Task) -> bool {
     match task.work {
-        Work::Sequences { .. } | Work::LargeObjects { .. } | Work::CheckLargeObjects { .. } => true,
+        Work::Sequences { .. }
+        | Work::Configuration { .. }
+        | Work::LargeObjects { .. }
+        | Work::CheckLargeObjects { .. } => true,
         _ => run.request.kind != RunKind::Migrate,
     }
+}
+
+/// Takes back the rows that the run has copied into extensions' configuration tables; others stay, and
+/// with them what their task does.
+fn delete_configurations(run: &Run, tasks: &[Task]) -> Result<()> {
+    let loads = tasks.iter().filter_map(|task| match &task.work {
+        Work::Configuration { loads, .. } => Some(loads),
+        _ => None,
+    });
+    let loads: Vec<_> = loads.flatten().collect();
+    if loads.is_empty() {
+        return Ok(());
+    }
+    let written = run.state.read_written(run.id)?;
+    let ids: Vec<String> = written.iter().map(i64::to_string).collect();
+    // Tables that refer to others come after them.
+    for load in loads.iter().rev() {
+        if exists(&load.target)? {
+            let predicate = load.predicate.as_deref().unwrap_or("true");
+            spi::execute(&format!(
+                "delete from only {} where ({predicate}\n)
+                 and xmin::pg_catalog.text::pg_catalog.int8 = any ('{{{}}}')",
+                load.target.quoted(),
+                ids.join(",")
+            ));
+            transaction::increment_command_counter();
+        }
+    }
+    Ok(())
 }
 
 /// Refuses when triggers would fire for rows that are copied again.

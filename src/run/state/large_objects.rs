@@ -8,18 +8,11 @@ use crate::pg::owner::AsOwner;
 use crate::pg::scan::{self, Encoding};
 
 impl State {
-    /// OIDs of the target's large objects, in order, and whether an earlier run made each.
-    pub fn read_large_objects(&self) -> Result<Vec<(u32, bool)>> {
-        let rows = self.query_one::<String>(
-            "select coalesce(
-                 pg_catalog.json_agg(
-                     pg_catalog.json_build_array(m.oid::bigint, l.oid is not null)
-                     order by m.oid),
-                 '[]')::text
-             from pg_catalog.pg_largeobject_metadata m
-             left join pgmig.large_object l on l.oid = m.oid",
-            &[],
-        )?;
+    /// OIDs of the target's large objects, in order, and whether an earlier run from the source with this
+    /// identity made each and nobody has changed it since, as far as that is recorded.
+    pub fn read_large_objects(&self, identity: &str) -> Result<Vec<(u32, bool)>> {
+        let rows =
+            self.query_one::<String>(include_str!("read_large_objects.sql"), &[identity.into()])?;
         decode(&rows.unwrap_or_default())
     }
 

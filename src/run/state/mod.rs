@@ -28,6 +28,7 @@ use crate::pg::owner::AsOwner;
 use crate::pg::spi;
 
 pub use cleanup::{CreatedObject, FilledTable};
+pub use loaded::UnprovenTable;
 pub use progress::Progress;
 pub use recopy::DroppedKey;
 pub use record::{

@@ -21,7 +21,7 @@ impl State {
         file_nodes: &HashMap<u32, u32>,
         kind: RunKind,
     ) -> Result<()> {
-        self.execute("lock table pgmig.run_table in share row exclusive mode", &[])?;
+        self.take_turns()?;
         for chunk in tables.chunks(INSERT_ROWS) {
             let rows: Vec<_> = chunk.iter().map(|table| run_table_json(run, table)).collect();
             self.execute(
@@ -51,7 +51,43 @@ impl State {
         if kind != RunKind::Migrate {
             return Ok(());
         }
-        self.check_overlap(run, tables.iter().map(|table| &table.target))
+        self.check_overlap(run, tables.iter().map(|table| &table.target))?;
+        self.supersede_others(run)
+    }
+
+    /// Has this transaction look for overlaps alone: of two runs that want the same tables the second
+    /// one sees the first.
+    pub fn take_turns(&self) -> Result<()> {
+        self.execute("lock table pgmig.run_table in share row exclusive mode", &[])?;
+        Ok(())
+    }
+
+    /// Notes with the other runs over these tables that this one goes over them from now on. That concerns
+    /// only those that somebody could still resume or clean up.
+    fn supersede_others(&self, run: RunId) -> Result<()> {
+        self.execute("update pgmig.run set superseded_by = '{}' where run_id = $1", &[run.into()])?;
+        self.execute(
+            "update pgmig.run r
+             set superseded_by = r.superseded_by || $1
+             where r.run_id <> $1
+               and r.kind = 'migrate'
+               and r.has_details
+               and r.state <> 'done'
+               and not exists (
+                   select
+                   from pgmig.run later
+                   where later.run_id = any (r.superseded_by) and later.state = 'done')
+               and exists (
+                   select
+                   from pgmig.run_table theirs
+                   join pgmig.run_table mine
+                       on mine.run_id = $1
+                       and mine.table_schema = theirs.table_schema
+                       and mine.table_name = theirs.table_name
+                   where theirs.run_id = r.run_id)",
+            &[run.into()],
+        )?;
+        Ok(())
     }
 
     fn insert_parts(

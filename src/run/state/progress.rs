@@ -229,20 +229,12 @@ impl State {
         Ok(count.unwrap_or(0))
     }
 
-    /// A later run that has written one of the run's tables, with the table.
-    pub fn find_later_run(&self, run: RunId) -> Result<Option<String>> {
-        self.query_one::<String>(
-            "select pg_catalog.format('run %s, table \"%s.%s\"', theirs.run_id, mine.table_schema,
-                 mine.table_name)
-             from pgmig.run_table mine
-             join pgmig.run_table theirs
-                 on theirs.table_schema = mine.table_schema
-                 and theirs.table_name = mine.table_name
-                 and theirs.run_id > mine.run_id
-             join pgmig.run other on other.run_id = theirs.run_id and other.kind = 'migrate'
-             where mine.run_id = $1
-             order by theirs.run_id, mine.table_schema, mine.table_name
-             limit 1",
+    /// The last of the runs that were planned over the run's tables since it was.
+    pub fn find_later_run(&self, run: RunId) -> Result<Option<RunId>> {
+        self.query_one::<i64>(
+            "select r.superseded_by[pg_catalog.cardinality(r.superseded_by)]
+             from pgmig.run r
+             where r.run_id = $1 and r.superseded_by <> '{}'",
             &[run.into()],
         )
     }

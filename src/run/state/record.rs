@@ -52,6 +52,8 @@ pub struct RunStatus {
     pub kind: RunKind,
     /// As in `pgmig.runs.state`.
     pub state: String,
+    /// As in `pgmig.runs.phase`.
+    pub phase: String,
     /// Whether the row says how the run has ended.
     pub has_ended: bool,
     pub options: serde_json::Value,

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use pgmig_core::Result;
 use pgmig_core::name::QualifiedName;
+use pgmig_core::source::snapshot::Snapshot;
 use serde::Deserialize;
 
 use super::progress::json_list;
@@ -15,6 +16,9 @@ use crate::run::survey::definitions::Definitions;
 pub struct RecordedSnapshot {
     /// Bounds and transactions in progress; None if none was taken so far.
     pub xids: Option<String>,
+    /// Where the source's write-ahead log was then, and on which of its timelines.
+    pub lsn: Option<String>,
+    pub timeline: Option<i32>,
     /// What tells the source's database from others.
     pub identity: Option<String>,
     /// Hash of the definitions of the tables.
@@ -43,15 +47,21 @@ impl State {
     }
 
     /// Begins with a new snapshot: the names of the one before are gone.
-    pub fn replace_snapshot(&self, run: RunId, name: &str, xids: &str, lsn: &str) -> Result<()> {
+    pub fn replace_snapshot(&self, run: RunId, new: &Snapshot) -> Result<()> {
         self.execute("delete from pgmig.snapshot where run_id = $1", &[run.into()])?;
-        self.insert_snapshot_name(run, name)?;
+        self.insert_snapshot_name(run, &new.id)?;
         self.execute(
             "update pgmig.run
              set snapshot = $2, snapshot_xids = $3, source_lsn = $4::pg_catalog.pg_lsn,
-                 snapshots = snapshots + 1
+                 source_timeline = $5, snapshots = snapshots + 1
              where run_id = $1",
-            &[run.into(), name.into(), xids.into(), lsn.into()],
+            &[
+                run.into(),
+                new.id.as_str().into(),
+                new.xids.as_str().into(),
+                new.lsn.as_str().into(),
+                new.timeline.into(),
+            ],
         )?;
         Ok(())
     }
@@ -72,7 +82,7 @@ impl State {
     pub fn read_snapshot(&self, run: RunId) -> Result<RecordedSnapshot> {
         let row = self.query_one::<String>(
             "select pg_catalog.json_build_object('xids', r.snapshot_xids,
-                 'identity', r.source_identity, 'tables', r.source_tables,
+                 'lsn', r.source_lsn, 'timeline', r.source_timeline, 'identity', r.source_identity, 'tables', r.source_tables,
                  'definitions', r.source_definitions)::text
              from pgmig.run r
              where r.run_id = $1",

@@ -25,7 +25,7 @@ impl State {
     fn look_at_status(&self, run: RunId) -> Result<Option<RunStatus>> {
         let rows = spi::select_latest(&format!(
             "select pg_catalog.row_to_json(q)::text
-             from (select r.kind, r.state, r.finished_at is not null as has_ended, r.options, r.server, r.coordinator_pid, r.sqlstate, r.error as message,
+             from (select r.kind, r.state, r.phase, r.finished_at is not null as has_ended, r.options, r.server, r.coordinator_pid, r.sqlstate, r.error as message,
                        r.error_detail as detail, r.error_hint as hint
                    from pgmig.runs r where r.run_id = {run}) q"
         ));

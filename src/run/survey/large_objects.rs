@@ -18,7 +18,7 @@ const MAX_NAMED: usize = 20;
 ///
 /// # Errors
 /// `Error::Preflight` if some may not be read, or if the target has others under the same OIDs.
-pub(super) fn read(run: &Run, session: &Actor<Connection>) -> Result<LargeObjects> {
+pub(super) fn read(run: &Run, session: &Actor<Connection>, identity: &str) -> Result<LargeObjects> {
     let options = &run.options;
     if !options.copies_large_objects() || options.schema_only {
         return Ok(LargeObjects::default());
@@ -28,7 +28,7 @@ pub(super) fn read(run: &Run, session: &Actor<Connection>) -> Result<LargeObject
     if unreadable > 0 {
         return Err(refuse_unreadable(unreadable));
     }
-    let present = transaction::run(|| run.state.read_large_objects())?;
+    let present = transaction::run(|| run.state.read_large_objects(identity))?;
     let removed = match run.request.kind {
         RunKind::Validate => present.into_iter().map(|(oid, _)| oid).collect(),
         RunKind::Migrate | RunKind::Plan => find_removed(present, session, options)?,
@@ -37,7 +37,7 @@ pub(super) fn read(run: &Run, session: &Actor<Connection>) -> Result<LargeObject
     Ok(LargeObjects { batches, removed, is_checked })
 }
 
-/// What earlier runs made, and what else has an OID that is needed.
+/// What earlier runs from the same source made, as they left it, and what else has an OID that is needed.
 fn find_removed(
     present: Vec<(u32, bool)>,
     session: &Actor<Connection>,

@@ -12,12 +12,13 @@ use pgmig_core::source::CatalogSession;
 use pgmig_core::source::catalog::{self, Keys};
 use pgmig_core::source::snapshot::{self, Snapshot, SnapshotSource, SourceTable};
 use pgmig_core::source::wire::Connection;
-use pgrx::prelude::*;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use super::NamesByOid;
 use crate::pg::thread::{Actor, Pending};
+use crate::run::coordinator::Run;
+use crate::run::source_wait;
 use crate::source_session::SourceLogin;
 
 /// Tables and sequences that an error lists at most.
@@ -105,13 +106,14 @@ impl UnreadableSequence {
 
 /// Locks the selected tables and takes the snapshot.
 pub(in crate::run) fn lock(
+    run: &Run,
     session: &Actor<Connection>,
     selection: &mut Selection,
     options: &Options,
 ) -> Result<LockedSource> {
     let mut chosen = selection.clone();
     let reads_rows = !options.schema_only;
-    let (locked, chosen) = session.call(move |connection| {
+    let (locked, chosen) = source_wait::call(run, session, move |connection| {
         let schemas = list_schemas(connection)?;
         let mut list = |connection: &mut Connection| {
             list_tables(connection, &schemas, &mut chosen, reads_rows)
@@ -309,16 +311,9 @@ fn refuse_unreadable(names: &[String]) -> Error {
 
 /// Refuses when the source turns out to be this very database: the session just opened is then among
 /// its own sessions.
-pub(super) fn check_not_same(source: &LockedSource, application_name: &str) -> Result<()> {
-    let is_same = Spi::get_one_with_args::<bool>(
-        "select exists (
-             select from pg_catalog.pg_stat_activity a
-             where a.pid = $1
-               and a.application_name = $2
-               and a.datname = pg_catalog.current_database())",
-        &[source.process_id.into(), application_name.into()],
-    );
-    if !matches!(is_same, Ok(Some(true))) {
+pub(super) fn check_not_same(run: &Run, source: &LockedSource) -> Result<()> {
+    let name = &run.login.settings.application_name;
+    if !run.state.is_session_here(source.process_id, name)? {
         return Ok(());
     }
     Err(Error::Preflight {

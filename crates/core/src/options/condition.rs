@@ -47,6 +47,39 @@ pub(super) fn find_flaw(text: &str) -> Option<&'static str> {
     (depth > 0).then_some("it opens a parenthesis that it does not close")
 }
 
+/// Words with which a condition looks beyond the row: at other rows, at the clock, at who asks.
+const UNSTEADY_WORDS: [&str; 14] = [
+    "select",
+    "exists",
+    "values",
+    "table",
+    "user",
+    "current",
+    "session",
+    "system",
+    "local",
+    "now",
+    "today",
+    "tomorrow",
+    "yesterday",
+    "nextval",
+];
+
+/// Whether a condition certainly gives the same answer for a row for as long as the row stays the same:
+/// it calls no function and has none of the words above, in strings neither ('now' is a time).
+pub fn is_steady(condition: &str) -> bool {
+    let text = condition.to_lowercase();
+    let mut words = text.split(|c: char| !c.is_alphanumeric() && c != '$');
+    let has_word = words.any(|word| UNSTEADY_WORDS.contains(&word));
+    let mut calls = text.match_indices('(').filter_map(|(at, _)| {
+        let before = text[..at].trim_end();
+        let word = before.rsplit(|c: char| !is_name_char(c)).next().unwrap_or_default();
+        let is_call = before.ends_with('"') || !word.is_empty();
+        (is_call && !["and", "or", "not", "in", "any", "all"].contains(&word)).then_some(())
+    });
+    !has_word && calls.next().is_none()
+}
+
 /// Whether the characters before a quote make it an escape string (`E'…'`).
 fn is_escape_string(before: &str) -> bool {
     let mut reversed = before.chars().rev();
@@ -110,6 +143,28 @@ pub(crate) fn comment_length(text: &str) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn conditions_that_look_beyond_the_row_are_told_from_others() {
+        for steady in [
+            "id > 5",
+            "(created >= '2024-01-01') and (not (a in (1, 2) or b is null))",
+            "\"T\".v = any ('{1}'::int[])",
+        ] {
+            assert!(super::is_steady(steady), "{steady}");
+        }
+        for unsteady in [
+            "created > now()",
+            "id in (select id from other)",
+            "created > 'now'::timestamptz",
+            "created < CURRENT_DATE",
+            "\"f\" (id)",
+            "s.f(id) = 1",
+            "owner = session_user",
+        ] {
+            assert!(!super::is_steady(unsteady), "{unsteady}");
+        }
+    }
+
     use super::*;
 
     #[test]

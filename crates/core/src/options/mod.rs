@@ -4,7 +4,7 @@
 //! into one canonical form; `ready` finds what no option can tell alone: contradictions.
 //! `Options::to_json` gives the canonical form again, and parsing that gives equal options.
 
-pub(crate) mod condition;
+pub mod condition;
 mod interval;
 mod raw;
 mod ready;
@@ -33,6 +33,7 @@ const RESUMABLE: &[&str] = &[
     "settings",
     "progress",
     "keep_history",
+    "overwrite",
 ];
 
 /// The options of one run, checked; field by field as `VALID` describes them.
@@ -319,7 +320,7 @@ mod tests {
         let options = parse(json!({"jobs": 4, "tables": "a", "progress": false}));
         let resumed = options.resume_with(&json!({"jobs": 2, "tables": ["a"]})).expect("options");
         assert_eq!(resumed, parse(json!({"jobs": 2, "tables": "a", "progress": false})));
-        for other in [json!({"tables": "b"}), json!({"overwrite": true}), json!({"job": 1})] {
+        for other in [json!({"tables": "b"}), json!({"schema_only": true}), json!({"job": 1})] {
             assert!(matches!(options.resume_with(&other), Err(Error::Option { .. })), "{other}");
         }
     }

@@ -76,6 +76,8 @@ pub struct Dsn {
     hosts: Vec<String>,
     addresses: Vec<IpAddr>,
     ports: Vec<u16>,
+    /// The one place to go to, of several.
+    pin: Option<Endpoint>,
     user: Option<String>,
     dbname: Option<String>,
     password: Option<Zeroizing<Vec<u8>>>,
@@ -112,6 +114,7 @@ impl Dsn {
             hosts: Vec::new(),
             addresses: Vec::new(),
             ports: Vec::new(),
+            pin: None,
             user: None,
             dbname: None,
             password: None,
@@ -219,6 +222,9 @@ impl Dsn {
 
     /// The places to try, in this order; never empty.
     pub fn endpoints(&self) -> Vec<Endpoint> {
+        if let Some(pin) = &self.pin {
+            return vec![pin.clone()];
+        }
         let port =
             |i: usize| self.ports.get(i).or(self.ports.first()).copied().unwrap_or(DEFAULT_PORT);
         let count = self.hosts.len().max(self.addresses.len()).max(1);
@@ -249,6 +255,11 @@ impl Dsn {
             }
         }
         endpoints
+    }
+
+    /// Has every further session opened in the same place: snapshots belong to one server.
+    pub fn pin(&mut self, endpoint: Endpoint) {
+        self.pin = Some(endpoint);
     }
 
     /// Sets the user to log in as when the string names none.

@@ -71,6 +71,7 @@ pub struct SessionSettings {
 pub fn open(dsn: &Dsn, settings: &SessionSettings) -> Result<Connection> {
     let mut connection = Connection::connect(dsn, &settings.application_name)?;
     check_server(&connection)?;
+    watch(&mut connection, dsn, &settings.application_name)?;
     connection.execute(&settings_sql(connection.version_num()))?;
     if !settings.lock_timeout.is_zero() {
         connection
@@ -82,7 +83,6 @@ pub fn open(dsn: &Dsn, settings: &SessionSettings) -> Result<Connection> {
         Err(error) => return Err(error),
     }
     connection.set_copy_encoding(&settings.copy_encoding);
-    watch(&mut connection, dsn, &settings.application_name)?;
     Ok(connection)
 }
 
@@ -90,8 +90,10 @@ pub fn open(dsn: &Dsn, settings: &SessionSettings) -> Result<Connection> {
 fn watch(connection: &mut Connection, dsn: &Dsn, application_name: &str) -> Result<()> {
     let (mut dsn, name) = (dsn.clone(), application_name.to_owned());
     dsn.limit_connect_timeout(LOOK_TIMEOUT);
+    dsn.pin(connection.endpoint().clone());
+    // Servers that do not track activities say `disabled` of every session.
     let query = format!(
-        "select a.state = 'active' and a.wait_event_type is distinct from 'Client' \
+        "select a.state in ('active', 'disabled') and a.wait_event_type is distinct from 'Client' \
          from pg_catalog.pg_stat_activity a where a.pid = {}",
         connection.process_id()
     );

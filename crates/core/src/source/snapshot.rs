@@ -11,7 +11,7 @@
 //! `access exclusive` only.
 
 use super::wire::{Connection, TransactionStatus};
-use crate::error::RemoteError;
+use crate::error::{Remedy, RemoteError};
 use crate::name::{QualifiedName, quote_literal};
 use crate::{Error, Result};
 
@@ -26,9 +26,6 @@ const UNDEFINED: [&str; 2] = ["42P01", "3F000"];
 
 /// SQLSTATE of a lock that would have to be waited for.
 const LOCK_NOT_AVAILABLE: &str = "55P03";
-
-/// SQLSTATEs of a snapshot that cannot be imported because nobody holds it any more.
-const NOT_THERE: [&str; 3] = ["22023", "42704", "55000"];
 
 /// A table of the source as the list has it; a table that was dropped and created again has another oid.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,10 +53,26 @@ pub struct Snapshot {
     pub tables: Vec<SourceTable>,
     /// Position in the write-ahead log: nothing the snapshot sees was written after it.
     pub lsn: String,
+    /// The timeline that the position is on: another one after a standby has taken over.
+    pub timeline: i32,
     /// Whether the source is a standby.
     pub is_in_recovery: bool,
     /// Bounds and transactions in progress, `xmin:xmax:xip`: what tells it from any other snapshot.
     pub xids: String,
+}
+
+/// Whether a server that was at position `lost` of its write-ahead log, on a timeline, may have come from
+/// there to where `current` was taken: after going back in time it may have other rows by the same
+/// transactions.
+pub fn has_gone_on(lost: &str, timeline: i32, current: &Snapshot) -> bool {
+    let position = |lsn: &str| -> Option<(u64, u64)> {
+        let (high, low) = lsn.split_once('/')?;
+        Some((u64::from_str_radix(high, 16).ok()?, u64::from_str_radix(low, 16).ok()?))
+    };
+    match (position(lost), position(&current.lsn)) {
+        (Some(lost), Some(now)) => timeline == current.timeline && lost <= now,
+        _ => false,
+    }
 }
 
 /// Whether a lock was had.
@@ -129,7 +142,8 @@ pub fn import_any(connection: &mut Connection, names: &[String], xids: &str) -> 
         match import(connection, name) {
             Ok(snapshot) if snapshot.xids == xids => return Ok(snapshot.id),
             Ok(_) => connection.execute("rollback").map(drop)?,
-            Err(Error::Remote(remote)) if NOT_THERE.contains(&remote.sqlstate.as_str()) => {}
+            // Nobody holds it any more, or names have started over and it is another database's now.
+            Err(error @ Error::Remote(_)) if error.remedy() == Remedy::None => {}
             Err(error) => return Err(error),
         }
     }
@@ -172,6 +186,16 @@ pub fn lock_nowait(
     Ok((LockOutcome::Locked, files))
 }
 
+/// Locks those of the tables in the open transaction for which nobody has to be waited for.
+pub fn lock_available(connection: &mut Connection, tables: &[QualifiedName]) -> Result<()> {
+    if lock_nowait(connection, tables)?.0 == LockOutcome::Busy {
+        for table in tables {
+            lock_nowait(connection, std::slice::from_ref(table))?;
+        }
+    }
+    Ok(())
+}
+
 /// Begins a transaction that has no snapshot yet.
 fn begin(connection: &mut Connection) -> Result<()> {
     connection.execute("begin isolation level repeatable read, read only").map(drop)
@@ -210,13 +234,16 @@ fn adopt(connection: &mut Connection, id: &str) -> Result<()> {
 fn export(connection: &mut Connection, tables: Vec<SourceTable>) -> Result<Snapshot> {
     let rows = connection.query(include_str!("export_snapshot.sql"))?;
     match rows.first().map(Vec::as_slice) {
-        Some([Some(id), Some(lsn), Some(is_in_recovery), Some(xids)]) => Ok(Snapshot {
-            id: id.clone(),
-            tables,
-            lsn: lsn.clone(),
-            is_in_recovery: is_in_recovery == "t",
-            xids: xids.clone(),
-        }),
+        Some([Some(id), Some(lsn), Some(is_in_recovery), Some(xids), Some(timeline)]) => {
+            Ok(Snapshot {
+                id: id.clone(),
+                tables,
+                lsn: lsn.clone(),
+                timeline: timeline.parse().unwrap_or(0),
+                is_in_recovery: is_in_recovery == "t",
+                xids: xids.clone(),
+            })
+        }
         _ => Err(Error::Protocol("a snapshot was exported without name or position".to_owned())),
     }
 }
@@ -228,4 +255,28 @@ fn roll_back(connection: &mut Connection, error: Error) -> Error {
         let _ = connection.execute("rollback");
     }
     error
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_that_has_gone_back_in_time_is_told_by_timeline_and_position() {
+        let current = Snapshot {
+            id: String::new(),
+            tables: Vec::new(),
+            lsn: "1/F0".to_owned(),
+            timeline: 2,
+            is_in_recovery: false,
+            xids: String::new(),
+        };
+        for lost in ["0/FFFFFFFF", "1/F", "1/F0"] {
+            assert!(has_gone_on(lost, 2, &current), "{lost}");
+            assert!(!has_gone_on(lost, 1, &current), "{lost}");
+        }
+        for lost in ["1/F1", "10/0", "", "x/y"] {
+            assert!(!has_gone_on(lost, 2, &current), "{lost}");
+        }
+    }
 }

@@ -61,6 +61,19 @@ extended as (
           join pgmig.written w on w.run_id = $1 and w.xid = a.xmin::text::bigint
           where d.classid = 'pg_catalog.pg_attrdef'::pg_catalog.regclass
             and a.oid = d.objid)
+      -- What a run that took this one's place had dropped was built again when that one was cleaned up.
+      and not exists (
+          select
+          from pg_catalog.pg_constraint k
+          join pgmig.written w on w.run_id = $1 and w.xid = k.xmin::text::bigint
+          where d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass
+            and k.oid = d.objid)
+      and not exists (
+          select
+          from pg_catalog.pg_class i
+          join pgmig.written w on w.run_id = $1 and w.xid = i.xmin::text::bigint
+          where d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass
+            and i.oid = d.objid)
     group by d.refclassid, d.refobjid
 )
 select coalesce(

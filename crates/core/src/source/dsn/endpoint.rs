@@ -4,8 +4,10 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 /// One place where the source may be found.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Endpoint {
     /// A host by name, or by an address that spares the lookup.
     Tcp { host: String, address: Option<IpAddr>, port: u16 },

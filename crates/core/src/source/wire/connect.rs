@@ -282,7 +282,8 @@ impl Attempt<'_> {
             secret_key: greeting.secret_key,
             ..cancel
         };
-        let mut connection = Connection::new(channel, cancel, greeting.password_used);
+        let endpoint = at_address(self.endpoint, &cancel.address);
+        let mut connection = Connection::new(channel, cancel, endpoint, greeting.password_used);
         let rows = connection.query(IDENTIFY)?;
         let server = rows.first().and_then(|row| Server::from_row(row));
         connection.begin_service(server.ok_or_else(|| {
@@ -305,6 +306,16 @@ fn resolve(endpoint: &Endpoint) -> std::result::Result<Vec<Address>, String> {
             .to_socket_addrs()
             .map(|addresses| addresses.map(Address::Tcp).collect())
             .map_err(|error| error.to_string()),
+    }
+}
+
+/// The endpoint with the address that answered, of those that its name may have.
+fn at_address(endpoint: &Endpoint, found: &Address) -> Endpoint {
+    match (endpoint, found) {
+        (Endpoint::Tcp { host, port, .. }, Address::Tcp(found)) => {
+            Endpoint::Tcp { host: host.clone(), address: Some(found.ip()), port: *port }
+        }
+        _ => endpoint.clone(),
     }
 }
 

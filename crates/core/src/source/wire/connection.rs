@@ -9,7 +9,7 @@ use super::message::HEADER_BYTES;
 use super::silence::{IsAtWork, Silence};
 use super::{CancelToken, connect, message};
 use crate::source::CatalogSession;
-use crate::source::dsn::Dsn;
+use crate::source::dsn::{Dsn, Endpoint};
 use crate::{Error, Result};
 
 /// What the server said about itself after login.
@@ -44,9 +44,17 @@ impl Server {
     }
 }
 
-/// Bytes of rows that a statement may return, COPY aside: catalogs of a hundred thousand tables have a
-/// tenth of this, and whoever asks keeps the rows in memory.
-const MAX_RESULT_BYTES: usize = 2 * 1024 * 1024 * 1024;
+/// Bytes of rows that a statement may return, COPY aside: catalogs of a hundred thousand tables have half
+/// of this, and whoever asks keeps the rows in memory.
+const MAX_RESULT_BYTES: usize = 512 * 1024 * 1024;
+
+/// Bytes that a row takes in memory beside its text, and each value of a row that is kept as it is.
+const ROW_BYTES: usize = 64;
+const VALUE_BYTES: usize = 32;
+
+/// Bytes of rows that `query` keeps, values counted with what they take in memory: it is for small
+/// results.
+const MAX_QUERY_BYTES: usize = 256 * 1024 * 1024;
 
 /// Results that the statements sent at once may have: many times what is ever sent.
 pub(super) const MAX_RESULTS: u32 = 100_000;
@@ -73,6 +81,7 @@ pub(super) enum Event<'a> {
 pub struct Connection {
     pub(super) channel: Channel,
     cancel: CancelToken,
+    endpoint: Endpoint,
     password_used: bool,
     server: Server,
     status: TransactionStatus,
@@ -81,17 +90,23 @@ pub struct Connection {
 }
 
 impl Connection {
-    /// Opens a session on the first host that will do; the name shows in `pg_stat_activity` unless the
-    /// connection string brings its own. Blocks up to the connect timeout per host.
+    /// Opens a session on the first host that will do; the name shows in `pg_stat_activity`,
+    /// before the one that the connection string brings. Blocks up to the connect timeout per host.
     pub fn connect(dsn: &Dsn, application_name: &str) -> Result<Connection> {
         connect::connect(dsn, application_name)
     }
 
     /// A session that has logged in and not yet asked who the server is.
-    pub(super) fn new(channel: Channel, cancel: CancelToken, password_used: bool) -> Connection {
+    pub(super) fn new(
+        channel: Channel,
+        cancel: CancelToken,
+        endpoint: Endpoint,
+        password_used: bool,
+    ) -> Connection {
         Connection {
             channel,
             cancel,
+            endpoint,
             password_used,
             server: Server {
                 version_num: 0,
@@ -109,6 +124,11 @@ impl Connection {
     pub(super) fn begin_service(&mut self, server: Server) -> Result<()> {
         self.server = server;
         self.channel.end_login()
+    }
+
+    /// Where the session was opened: a host, by its address.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
     }
 
     /// What the server said about itself.
@@ -165,11 +185,18 @@ impl Connection {
     /// Runs statements and returns the rows of the last one that has any, as text.
     pub fn query(&mut self, sql: &str) -> Result<Vec<Vec<Option<String>>>> {
         let mut rows = Vec::new();
+        let mut bytes_left = MAX_QUERY_BYTES;
         self.run(sql, &mut |event| {
             match event {
                 Event::Columns => rows.clear(),
                 Event::Row(body) => {
                     let row = decode_row(body)?;
+                    let bytes = body.len() + ROW_BYTES + row.len() * VALUE_BYTES;
+                    let Some(left) = bytes_left.checked_sub(bytes) else {
+                        rows = Vec::new();
+                        return Err(Error::Protocol("a result without end".to_owned()));
+                    };
+                    bytes_left = left;
                     rows.push(row.into_iter().map(|value| value.map(str::to_owned)).collect());
                 }
                 Event::Complete(_) => {}
@@ -220,7 +247,7 @@ impl Connection {
         loop {
             let message = self.channel.receive()?;
             let is_row = message.tag == b'D';
-            let length = self.channel.body(&message).len() + HEADER_BYTES;
+            let length = self.channel.body(&message).len() + HEADER_BYTES + ROW_BYTES;
             match (is_row, bytes_left.checked_sub(length), results_left.checked_sub(1)) {
                 (true, Some(left), _) => bytes_left = left,
                 (false, _, Some(left)) => results_left = left,

@@ -15,6 +15,7 @@ use super::socket::{Address, Socket, Stream};
 use super::{CancelToken, Server};
 use crate::Result;
 use crate::source::dsn::Dsn;
+use crate::source::dsn::Endpoint;
 
 /// Process id in the greeting.
 pub(crate) const PROCESS_ID: i32 = 4711;
@@ -170,7 +171,8 @@ fn over(stream: Box<dyn Stream>) -> Connection {
         process_id: PROCESS_ID,
         secret_key: 0,
     };
-    let mut connection = Connection::new(channel, cancel, false);
+    let endpoint = Endpoint::Tcp { host: "fake".to_owned(), address: None, port: 1 };
+    let mut connection = Connection::new(channel, cancel, endpoint, false);
     let server = Server {
         version_num: 150_001,
         version: "PostgreSQL 15.1".to_owned(),

@@ -69,8 +69,12 @@ pub(super) fn log_in(
             hint: Some("Add user=name.".to_owned()),
         });
     };
-    let application_name = dsn.application_name().unwrap_or(application_name);
-    let mut parameters = vec![("user", user), ("application_name", application_name)];
+    // Ours comes first: the server cuts long ones off, and a run knows its sessions by it.
+    let application_name = match dsn.application_name() {
+        Some(theirs) => format!("{application_name} {theirs}"),
+        None => application_name.to_owned(),
+    };
+    let mut parameters = vec![("user", user), ("application_name", application_name.as_str())];
     parameters.extend(dsn.dbname().map(|dbname| ("database", dbname)));
     parameters.extend(dsn.options().map(|options| ("options", options)));
     parameters.extend(STARTUP_SETTINGS);

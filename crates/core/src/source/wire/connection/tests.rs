@@ -112,6 +112,28 @@ fn a_server_without_end_is_given_up() {
 }
 
 #[test]
+fn rows_that_are_kept_count_with_what_they_take_in_memory() {
+    // On the wire each of these takes four bytes for every value.
+    let row = fake::row(&[None; 1000]);
+    let mut connection = fake::endless(fake::columns(), row.clone());
+    let mut rows = 0_u64;
+    let streamed = connection.for_each_row("select", &mut |_| {
+        rows += 1;
+        Ok(())
+    });
+    assert!(matches!(streamed, Err(Error::Protocol(_))));
+    let finite: Vec<Vec<u8>> = [
+        vec![fake::columns()],
+        vec![row; 10_000],
+        vec![fake::complete("SELECT 10000"), fake::ready()],
+    ]
+    .concat();
+    let kept = answering(&finite).query("select");
+    assert!(matches!(kept, Err(Error::Protocol(_))), "kept");
+    assert!(rows > 10_000);
+}
+
+#[test]
 fn a_servers_texts_obey_nobody() {
     let error = "\x1b[2Jwiped\u{9b}\rgone\nand on".to_owned() + &"!".repeat(100_000);
     let mut connection = answering(&[fake::error("\0\x1b[3", &error), fake::ready()]);

@@ -1,0 +1,124 @@
+//! Networks that stop passing bytes and tell nobody, and sources that may be in several places.
+
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+use pgmig_tests::aftermath::{AFTERMATH, expect_end, expect_nothing_left_soon, processes};
+use pgmig_tests::{Databases, Gate, Pair, Proxy, eventually, expect_error};
+
+/// The options of a gated run that tries again and again.
+const PATIENT: &str = r#"{"jobs": 2, "retry_delay": 1, "retries": 20, "where":
+    {"public.gated": "id <= 1000 or pg_catalog.pg_advisory_lock_shared(42) is not null"}}"#;
+
+fn start(databases: &Databases<'_>, dsn: &str) -> Result<i64> {
+    let call = "select pgmig.start($1, $2::text::jsonb)";
+    Ok(databases.target()?.query_one(call, &[&dsn, &PATIENT])?.get(0))
+}
+
+/// Sessions of runs on the source.
+fn count_sessions(databases: &Databases<'_>) -> Result<i64> {
+    let row = databases.source()?.query_one(
+        "select count(*) from pg_stat_activity a
+         where a.datname = current_database() and a.application_name like 'pgmig run %'",
+        &[],
+    )?;
+    Ok(row.get(0))
+}
+
+#[test]
+fn sessions_that_a_network_has_swallowed_do_not_stay_on_the_source() -> Result<()> {
+    let databases = Pair::shared()?.databases("network_swallowed")?;
+    let mut gate = Gate::close(&databases)?;
+    let proxy = Proxy::open(&databases.pair().source)?;
+    let run = start(&databases, &proxy.dsn(databases.name()))?;
+    gate.await_run()?;
+    proxy.stall_present_ones();
+    gate.open()?;
+    let rows = databases.target()?.query("select status from pgmig.wait($1)", &[&run])?;
+    ensure!(rows.iter().all(|row| row.get::<_, &str>(0) == "match"));
+    // The connections are open still, and nobody has told the source that they lead nowhere.
+    expect_nothing_left_soon(&databases)?;
+    databases.expect_same_data()
+}
+
+#[test]
+fn a_cancelled_run_does_not_wait_for_a_source_that_says_nothing() -> Result<()> {
+    let databases = Pair::shared()?.databases("network_cancel")?;
+    let mut gate = Gate::close(&databases)?;
+    let proxy = Proxy::open(&databases.pair().source)?;
+    let run = start(&databases, &proxy.dsn(databases.name()))?;
+    gate.await_run()?;
+    proxy.stall(true);
+    let mut target = databases.target()?;
+    let begun = Instant::now();
+    target.execute("select pgmig.cancel($1)", &[&run])?;
+    eventually("the coordinator is gone", || {
+        Ok(processes(&mut target, "pgmig coordinator")?.is_empty())
+    })?;
+    ensure!(begun.elapsed() < AFTERMATH, "it took {:?}", begun.elapsed());
+    proxy.stall(false);
+    drop(proxy);
+    expect_end(&databases, "cancelled", "on request")
+}
+
+#[test]
+fn all_sessions_of_a_run_go_to_the_server_that_has_its_snapshot() -> Result<()> {
+    let databases = Pair::shared()?.databases("network_hosts")?;
+    // The second place is another server, with a database of the same name.
+    let mut gate = Gate::close(&databases)?;
+    let (source, target) = (&databases.pair().source, &databases.pair().target);
+    let (first, second) = (Proxy::open(source)?, Proxy::open(target)?);
+    let port = |proxy: &Proxy| proxy.dsn("").split("port=").nth(1).unwrap_or("").to_owned();
+    let port = |proxy: &Proxy| port(proxy).split(' ').next().unwrap_or("").to_owned();
+    let dsn = format!(
+        "host=127.0.0.1,127.0.0.1 port={},{} user=postgres dbname={}",
+        port(&first),
+        port(&second),
+        databases.name()
+    );
+    let run = start(&databases, &dsn)?;
+    gate.await_run()?;
+    // For a while the first place lets nobody in.
+    first.close(true);
+    databases.execute_on_source(
+        "select pg_terminate_backend(a.pid) from pg_stat_activity a
+         where a.datname = current_database() and a.application_name like 'pgmig run %'
+           and a.wait_event_type = 'Lock'",
+    )?;
+    eventually("the run has noticed", || {
+        let noticed = "select count(*) from pgmig.events where message like '%rests%'";
+        Ok(databases.target_value(noticed)? != "0")
+    })?;
+    first.close(false);
+    gate.open()?;
+    let rows = databases.target()?.query("select status from pgmig.wait($1)", &[&run])?;
+    ensure!(rows.iter().all(|row| row.get::<_, &str>(0) == "match"));
+    let snapshots = "select snapshots from pgmig.runs";
+    ensure!(databases.target_value(snapshots)? == "1");
+    databases.expect_same_data()
+}
+
+#[test]
+fn sessions_show_the_name_of_the_connection_string_after_the_runs_own() -> Result<()> {
+    let databases = Pair::shared()?.databases("network_names")?;
+    let mut gate = Gate::close(&databases)?;
+    // Under such a name, too, a database is not copied into itself ...
+    let itself =
+        format!("{} application_name=nightly", databases.pair().target.dsn(databases.name()));
+    let mut target = databases.target()?;
+    let error = expect_error("55000", target.query("select from pgmig.migrate($1)", &[&itself]))?;
+    ensure!(error.message().contains("the same database"), "{error}");
+    let dsn = format!("{} application_name=nightly", databases.source_dsn());
+    let run = start(&databases, &dsn)?;
+    gate.await_run()?;
+    let row = databases.source()?.query_one(
+        "select count(*), count(distinct a.application_name), min(a.application_name)
+         from pg_stat_activity a
+         where a.datname = current_database() and a.application_name ~ '^pgmig run .* nightly$'",
+        &[],
+    )?;
+    ensure!(row.get::<_, i64>(0) == count_sessions(&databases)? && row.get::<_, i64>(1) == 1);
+    // ... and no session is left behind.
+    target.execute("select pgmig.cancel($1)", &[&run])?;
+    expect_nothing_left_soon(&databases)
+}
