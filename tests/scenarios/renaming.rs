@@ -142,6 +142,28 @@ fn what_is_called_like_the_schema_is_told_from_it() -> Result<()> {
 }
 
 #[test]
+fn rows_of_configuration_tables_follow_their_extension_into_the_renamed_schema() -> Result<()> {
+    let databases = Pair::shared()?.databases("renamed_configuration")?;
+    let configuration = |schema: &str| {
+        format!(
+            "create schema {schema};
+            create extension citext schema {schema};
+            create table {schema}.conf (id serial, name text);
+            alter extension citext add table {schema}.conf;
+            update pg_catalog.pg_extension
+            set extconfig = array['{schema}.conf'::regclass], extcondition = array['']
+            where extname = 'citext'"
+        )
+    };
+    databases.execute_on_source(&configuration("\"My.shop\""))?;
+    databases.execute_on_target(&configuration("store"))?;
+    databases.execute_on_source("insert into \"My.shop\".conf (name) values ('mine')")?;
+    databases.migrate(r#"{"source_schema": "My.shop", "target_schema": "store"}"#)?;
+    assert_eq!(read(&databases, "select name from store.conf")?, ["mine"]);
+    Ok(())
+}
+
+#[test]
 fn search_paths_of_functions_are_renamed_and_what_cannot_be_followed_is_reported() -> Result<()> {
     let databases = Pair::shared()?.databases("unfollowed")?;
     databases.execute_on_source(

@@ -208,6 +208,9 @@ fn chosen_relations_come_with_what_they_cannot_do_without_and_their_privileges()
 const PLACELESS: &str = r#"
     create schema "A.1"; create schema b; create schema ext;
     create extension hstore schema ext;
+    create extension cube schema public;
+    grant create on schema public to public;
+    comment on schema public is 'theirs';
     create extension citext schema b;
     create type "A.1".kind as enum ('x');
     create type b.kind as enum ('x');
@@ -215,7 +218,7 @@ const PLACELESS: &str = r#"
     create function b.to_int(b.kind) returns int language sql immutable as 'select 1';
     create cast ("A.1".kind as int) with function "A.1".to_int;
     create cast (b.kind as int) with function b.to_int;
-    create table "A.1".t (id int primary key, h ext.hstore, k "A.1".kind);
+    create table "A.1".t (id int primary key, h ext.hstore, k "A.1".kind, c cube);
     create table b.t (id int);
     create publication of_a for table "A.1".t;
     create publication of_both for table "A.1".t, b.t;
@@ -244,7 +247,27 @@ fn of_what_lives_in_no_schema_only_that_comes_which_the_chosen_schemas_need() ->
             union all select srvname from pg_foreign_server
             order by 1"
         )?,
-        ["\"A.1\".kind", "A.1", "ext", "hstore", "of_a", "of_schema", "pgmig", "plpgsql", "public"]
+        [
+            "\"A.1\".kind",
+            "A.1",
+            "cube",
+            "ext",
+            "hstore",
+            "of_a",
+            "of_schema",
+            "pgmig",
+            "plpgsql",
+            "public"
+        ]
+    );
+    // Nobody asked for the schema that the extension lives in.
+    assert_eq!(
+        read(
+            &databases,
+            "select has_schema_privilege('pg_monitor', 'public', 'create'),
+                obj_description('public'::regnamespace) = 'theirs'"
+        )?,
+        ["f|f"]
     );
     assert_eq!(
         events(&databases)?,

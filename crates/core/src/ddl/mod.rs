@@ -33,6 +33,7 @@ use std::collections::HashSet;
 
 use context::Context;
 pub use item::{Attribute, Item, ItemKind, PRIVILEGES, Section};
+pub(crate) use namespace::PUBLIC;
 use separate::RowReaders;
 
 use crate::model::{Catalog, DefaultAcl, ObjectId};

@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::Note;
 use super::select::Selection;
-use crate::ddl::{Item, ItemKind};
+use crate::ddl::{Item, ItemKind, PUBLIC};
 use crate::model::{Catalog, Class, SequenceLink};
 use crate::options::{ForeignKeys, Options};
 
@@ -213,8 +213,11 @@ impl<'a> Chooser<'a> {
                 | ItemKind::OperatorFamily
                 | ItemKind::TextSearch
         );
+        // It is there, and is to be as it is on the source only where it is chosen.
+        let is_public = item.kind == ItemKind::Schema && item.name == PUBLIC;
         self.is_switched_on(item.kind)
             && !is_excluded
+            && !is_public
             && (is_placeless || is_part && self.selection.chooses_tables())
     }
 
@@ -278,7 +281,9 @@ impl<'a> Chooser<'a> {
         let (selection, name) = (self.selection, &self.items[needed].name);
         let is_assumed = match self.items[needed].kind {
             ItemKind::Extension => !self.options.extensions,
-            ItemKind::Schema => selection.selects_schema(name) || selection.chooses_tables(),
+            ItemKind::Schema => {
+                selection.selects_schema(name) || selection.chooses_tables() || name == PUBLIC
+            }
             ItemKind::Table => {
                 item.kind == ItemKind::Table && self.partitions.contains(&item.id.oid)
             }
