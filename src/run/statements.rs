@@ -24,7 +24,8 @@ const LEFT_OUT: [&str; 6] = ["3F000", "42501", "42703", "42704", "42883", "42P01
 ///
 /// With `on_error: stop` the first failure fails the task. With `continue` each statement has a
 /// subtransaction of its own, failures become events, and the rest goes on, but for what describes
-/// an object that could not be made.
+/// an object that could not be made. A vital statement fails the task all the same, and so does an index
+/// or key that is all there is to its task, with what depends on it.
 pub fn run(
     context: &mut TaskContext,
     task: i32,
@@ -42,6 +43,11 @@ pub fn run(
                 failed.push((position, None));
                 continue;
             }
+            let is_vital = match statement.mode {
+                StatementMode::Vital => true,
+                StatementMode::Plain => false,
+                _ => statements.len() == 1,
+            };
             let attempt = || execute(context, task, statement);
             if statement.mode == StatementMode::Owed {
                 if let Err(error) = or_retry(transaction::run_nested(attempt))? {
@@ -51,7 +57,7 @@ pub fn run(
                 if let Err(error) = transaction::run_nested(attempt) {
                     report_left_out(context, statement, error)?;
                 }
-            } else if on_error == OnError::Stop || statements.len() == 1 {
+            } else if on_error == OnError::Stop || is_vital {
                 catch::catch(attempt).map_err(|error| name_statement(error, statement))?;
             } else if let Err(error) = or_retry(transaction::run_nested(attempt))? {
                 let error = name_statement(error, statement);
@@ -115,9 +121,10 @@ fn report_left_out(context: &TaskContext, statement: &Statement, error: Error) -
 
 fn execute(context: &mut TaskContext, task: i32, statement: &Statement) -> Result<()> {
     match statement.mode {
-        StatementMode::Plain | StatementMode::Owed | StatementMode::Optional => {
-            spi::execute(&statement.sql)
-        }
+        StatementMode::Plain
+        | StatementMode::Vital
+        | StatementMode::Owed
+        | StatementMode::Optional => spi::execute(&statement.sql),
         StatementMode::SetLogged => {
             spi::execute(&statement.sql);
             transaction::increment_command_counter();

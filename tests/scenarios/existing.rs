@@ -452,6 +452,34 @@ fn a_policy_for_a_role_that_is_missing_is_left_out_with_an_event() -> Result<()>
 }
 
 #[test]
+fn nothing_is_added_to_rows_that_could_not_be_cleared() -> Result<()> {
+    let databases = databases(
+        "existing_kept",
+        "create table \"k'ept\" (i int primary key, v text);
+        insert into \"k'ept\" select g, repeat('v', 50) from generate_series(1, 5000) g;
+        create table other (i int);
+        analyze",
+        "",
+    )?;
+    let ranges = r#""partition_threshold": 1000, "max_partitions": 4"#;
+    databases.migrate_and_match(&format!("{{{ranges}}}"))?;
+    ensure!(
+        databases.target_value("select count(*) > 1 from pgmig.tasks where kind = 'copy'")? == "t"
+    );
+    databases.execute_on_target(
+        "create function refuse() returns trigger language plpgsql as
+            $$begin raise exception 'these rows stay'; end$$;
+        create trigger refuse before truncate on \"k'ept\" execute function refuse();
+        alter table \"k'ept\" enable always trigger refuse",
+    )?;
+    let options = format!(r#"{{"on_error": "continue", {ranges}}}"#);
+    let error = databases.migrate_in_vain(&options)?;
+    ensure!(error.message().contains("these rows stay"), "{error}");
+    assert_eq!(databases.target_value("select count(*) from \"k'ept\"")?, "5000");
+    Ok(())
+}
+
+#[test]
 fn a_table_that_cannot_be_made_is_named_once_and_the_others_arrive() -> Result<()> {
     let databases = databases(
         "existing_type",

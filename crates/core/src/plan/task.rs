@@ -118,6 +118,8 @@ pub enum StatementMode {
     /// As it is.
     #[default]
     Plain,
+    /// Clears what the target has: unless it succeeds, nothing that comes after its task may be done.
+    Vital,
     /// Creates an index, or prepares for that.
     Index,
     /// Adds a foreign key after a check of the rows.

@@ -28,6 +28,8 @@ impl Builder<'_> {
                 }
             }
         }
+        // Rows must not be added to those that were to go.
+        statements.iter_mut().for_each(|statement| statement.mode = StatementMode::Vital);
         self.add_statements(statements, TaskKind::Ddl, "clearing of existing tables", after)
     }
 
