@@ -15,7 +15,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test torture load test-matrix regression install bench lint package clean setup setup-build
+.PHONY: help demo test torture load test-matrix regression install bench lint package clean setup setup-build \
+	setup-run
 
 PG_CONFIG ?= $(or $(lastword $(sort $(wildcard /usr/lib/postgresql/1[5-8]/bin/pg_config))),/usr/lib/postgresql/15/bin/pg_config)
 export PG_CONFIG
@@ -51,7 +52,10 @@ setup:
 setup-build:
 	@.ci/setup build $(PG_CONFIG)
 
-demo: setup
+setup-run:
+	@.ci/setup run $(PG_CONFIG)
+
+demo: setup-run
 	@$(MAKE) --no-print-directory install
 	@.ci/quiet 'build the demo' cargo build --package pgmig-tests --bin demo
 	@cargo run --quiet --package pgmig-tests --bin demo
@@ -105,7 +109,7 @@ package: setup-build
 	tar -C $(PACKAGE_DIR) -czf $(TARGET_DIR)/package/pgmig-$(VERSION)-pg$(PG_MAJOR).tar.gz .
 	@echo $(TARGET_DIR)/package/pgmig-$(VERSION)-pg$(PG_MAJOR).tar.gz
 
-bench: setup
+bench: setup-run
 	@$(MAKE) --no-print-directory install
 	@.ci/quiet 'build the benchmark' cargo build --package pgmig-benches
 	@cargo run --quiet --package pgmig-benches

@@ -7,6 +7,7 @@ use pgmig_tests::Pair;
 use pgmig_tests::cluster::quote_identifier;
 
 use crate::cpu::{read_client_seconds, read_cluster_seconds};
+use crate::timeline;
 use crate::tool::{Task, Tool, remove_scratch};
 
 /// What one copy took.
@@ -24,6 +25,8 @@ pub struct Measurement {
 pub struct Contestant {
     pub tool: Tool,
     pub measurements: Vec<Measurement>,
+    /// What the workers did in the last round, if the tool keeps a record of it.
+    pub timeline: Option<String>,
     pub failure: Option<String>,
 }
 
@@ -43,7 +46,12 @@ pub fn hold_contest(
     let mut copy_count = 0;
     let mut contestants: Vec<Contestant> = tools
         .iter()
-        .map(|tool| Contestant { tool: tool.clone(), measurements: Vec::new(), failure: None })
+        .map(|tool| Contestant {
+            tool: tool.clone(),
+            measurements: Vec::new(),
+            timeline: None,
+            failure: None,
+        })
         .collect();
     for round in 1..=round_count {
         for contestant in contestants.iter_mut().filter(|contestant| contestant.failure.is_none()) {
@@ -51,7 +59,8 @@ pub fn hold_contest(
             let kept = keeps_copies.then(|| format!("{database} {copy_count}"));
             copy_count += 1;
             match measure(&contestant.tool, task, kept.as_deref()) {
-                Ok(measurement) => {
+                Ok((measurement, timeline)) => {
+                    contestant.timeline = timeline;
                     let seconds = measurement.wall_seconds;
                     eprintln!("{database} {round}/{round_count} {name:<14}{seconds:>8.2} s");
                     contestant.measurements.push(measurement);
@@ -68,7 +77,7 @@ pub fn hold_contest(
 
 /// Copies once into a new database, which keeps the name `kept` if there is one; nothing of what comes
 /// before or after counts.
-fn measure(tool: &Tool, task: Task, kept: Option<&str>) -> Result<Measurement> {
+fn measure(tool: &Tool, task: Task, kept: Option<&str>) -> Result<(Measurement, Option<String>)> {
     let Pair { source, target } = task.pair;
     remove_scratch(target)?;
     target.drop_database(task.database)?;
@@ -88,9 +97,13 @@ fn measure(tool: &Tool, task: Task, kept: Option<&str>) -> Result<Measurement> {
         client_seconds: read_client_seconds()? - clients_before,
     };
     tool.check(task)?;
+    let timeline = match tool {
+        Tool::Pgmig => Some(timeline::draw(target, task.database)?),
+        _ => None,
+    };
     if let Some(kept) = kept {
         let (database, kept) = (quote_identifier(task.database), quote_identifier(kept));
         target.execute("postgres", &format!("alter database {database} rename to {kept}"))?;
     }
-    Ok(measurement)
+    Ok((measurement, timeline))
 }

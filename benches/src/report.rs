@@ -8,6 +8,7 @@ use pgmig_tests::Pair;
 use crate::contest::{Contestant, Measurement};
 use crate::parameters::Parameters;
 use crate::subject::{Size, Subject};
+use crate::targets::Results;
 
 /// The tool that the others are measured by, where it took part.
 const BASELINE: &str = "pg_dump";
@@ -35,17 +36,18 @@ pub fn print_setting(
     Ok(())
 }
 
-/// Prints the table of one database.
+/// Prints the table of one database and adds the medians to the results.
 pub fn print_contest(
     subject: Subject,
     size: Size,
     contestants: &[Contestant],
     parameters: &Parameters,
+    results: &mut Results,
 ) {
     let baseline = contestants
         .iter()
         .find(|contestant| contestant.tool.name() == BASELINE)
-        .and_then(|contestant| median(&contestant.measurements, |m| m.wall_seconds));
+        .and_then(|contestant| median_of(&contestant.measurements, |m| m.wall_seconds));
     println!(
         "\n### {}: {} tables, {} rows, {:.0} MB of tables, {:.0} MB with indexes\n",
         subject.name,
@@ -66,9 +68,10 @@ pub fn print_contest(
             println!("| {name} | failed: {reason} | | | | | | | |");
             continue;
         }
-        let Some(seconds) = median(measurements, |m| m.wall_seconds) else {
+        let Some(seconds) = median_of(measurements, |m| m.wall_seconds) else {
             continue;
         };
+        results.add(subject.name, contestant.tool.name(), seconds);
         let walls = || measurements.iter().map(|m| m.wall_seconds);
         println!(
             "| {name} | {seconds:.2} | {} | {:.2} | {:.2} | {:.0} | {:.1} | {:.1} | {:.1} |",
@@ -77,15 +80,24 @@ pub fn print_contest(
             walls().fold(0.0, f64::max),
             size.row_count as f64 / seconds,
             size.table_bytes as f64 / MEGABYTE / seconds,
-            median(measurements, |m| m.server_seconds).unwrap_or_default(),
-            median(measurements, |m| m.client_seconds).unwrap_or_default(),
+            median_of(measurements, |m| m.server_seconds).unwrap_or_default(),
+            median_of(measurements, |m| m.client_seconds).unwrap_or_default(),
+        );
+    }
+    for timeline in contestants.iter().filter_map(|contestant| contestant.timeline.as_ref()) {
+        println!(
+            "\nThe workers of pgmig's last round (d schema, c copy, v check, i index, k key, f foreign \
+             key, a analyze, o other, . idle):\n\n```text\n{timeline}```"
         );
     }
 }
 
+fn median_of(measurements: &[Measurement], figure: impl Fn(&Measurement) -> f64) -> Option<f64> {
+    median(measurements.iter().map(figure).collect())
+}
+
 /// The middle value, or the mean of the two in the middle; none of nothing.
-fn median(measurements: &[Measurement], figure: impl Fn(&Measurement) -> f64) -> Option<f64> {
-    let mut values: Vec<f64> = measurements.iter().map(figure).collect();
+pub fn median(mut values: Vec<f64>) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let (low, high) = (values.len().checked_sub(1)? / 2, values.len() / 2);
     Some((values[low] + values[high]) / 2.0)
@@ -104,15 +116,8 @@ mod tests {
 
     #[test]
     fn the_median_of_an_even_number_is_the_mean_of_the_middle_two() {
-        let measurements: Vec<Measurement> = [4.0, 1.0, 2.0, 100.0]
-            .map(|wall_seconds| Measurement {
-                wall_seconds,
-                server_seconds: 0.0,
-                client_seconds: 0.0,
-            })
-            .to_vec();
-        assert_eq!(median(&measurements, |m| m.wall_seconds), Some(3.0));
-        assert_eq!(median(&measurements[..3], |m| m.wall_seconds), Some(2.0));
-        assert_eq!(median(&[], |m| m.wall_seconds), None);
+        assert_eq!(median(vec![4.0, 1.0, 2.0, 100.0]), Some(3.0));
+        assert_eq!(median(vec![4.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(median(Vec::new()), None);
     }
 }

@@ -13,6 +13,8 @@ use crate::parameters::Parameters;
 pub enum Tool {
     /// `select * from pgmig.migrate(...)`, with its default validation.
     Pgmig,
+    /// The same with `foreign_keys: trust`.
+    TrustingPgmig,
     /// `pg_dump | psql`.
     Dump,
     /// `pg_dump --format=directory` and `pg_restore`, both with jobs, without compression.
@@ -30,11 +32,11 @@ pub struct Task<'a> {
 }
 
 /// Names that `ONLY` can have.
-pub const TOOL_NAMES: [&str; 4] = ["pgmig", "pg_dump", "pg_dump_jobs", "pgcopydb"];
+pub const TOOL_NAMES: [&str; 5] = ["pgmig", "pgmig_trust", "pg_dump", "pg_dump_jobs", "pgcopydb"];
 
 /// The tools that can be run here.
 pub fn list_tools(parameters: &Parameters) -> Result<Vec<Tool>> {
-    let mut tools = vec![Tool::Pgmig, Tool::Dump, Tool::ParallelDump];
+    let mut tools = vec![Tool::Pgmig, Tool::TrustingPgmig, Tool::Dump, Tool::ParallelDump];
     if let Some(binary) = &parameters.pgcopydb {
         let version = run(Command::new(binary).arg("--version"))?;
         let help = Command::new(binary).args(["clone", "--help"]).output()?;
@@ -53,9 +55,10 @@ impl Tool {
     pub fn name(&self) -> &'static str {
         let index = match self {
             Tool::Pgmig => 0,
-            Tool::Dump => 1,
-            Tool::ParallelDump => 2,
-            Tool::Pgcopydb { .. } => 3,
+            Tool::TrustingPgmig => 1,
+            Tool::Dump => 2,
+            Tool::ParallelDump => 3,
+            Tool::Pgcopydb { .. } => 4,
         };
         TOOL_NAMES[index]
     }
@@ -64,6 +67,7 @@ impl Tool {
     pub fn describe(&self, job_count: usize) -> String {
         match self {
             Tool::Pgmig => format!("pgmig, {job_count} jobs"),
+            Tool::TrustingPgmig => format!("pgmig, {job_count} jobs, foreign keys trusted"),
             Tool::Dump => "pg_dump \\| psql".to_owned(),
             Tool::ParallelDump => {
                 format!("pg_dump -Fd -Z0 -j{job_count}, pg_restore -j{job_count}")
@@ -78,7 +82,9 @@ impl Tool {
     /// What has to be there before the clock starts, besides the empty database.
     pub fn prepare(&self, task: Task) -> Result<()> {
         match self {
-            Tool::Pgmig => task.pair.target.execute(task.database, "create extension pgmig"),
+            Tool::Pgmig | Tool::TrustingPgmig => {
+                task.pair.target.execute(task.database, "create extension pgmig")
+            }
             Tool::Dump | Tool::ParallelDump | Tool::Pgcopydb { .. } => Ok(()),
         }
     }
@@ -86,7 +92,8 @@ impl Tool {
     /// Copies the database.
     pub fn copy(&self, task: Task) -> Result<()> {
         match self {
-            Tool::Pgmig => copy_with_pgmig(task),
+            Tool::Pgmig => copy_with_pgmig(task, ""),
+            Tool::TrustingPgmig => copy_with_pgmig(task, r#", "foreign_keys": "trust""#),
             Tool::Dump => copy_with_dump(task),
             Tool::ParallelDump => copy_with_parallel_dump(task),
             Tool::Pgcopydb { binary, copies_binary, .. } => {
@@ -97,7 +104,7 @@ impl Tool {
 
     /// Fails unless the copy is known to be good; only pgmig says so itself.
     pub fn check(&self, task: Task) -> Result<()> {
-        let Tool::Pgmig = self else { return Ok(()) };
+        let (Tool::Pgmig | Tool::TrustingPgmig) = self else { return Ok(()) };
         let statuses = task
             .pair
             .target
@@ -134,10 +141,13 @@ impl Task<'_> {
     }
 }
 
-fn copy_with_pgmig(task: Task) -> Result<()> {
+/// Copies with options besides the number of jobs: nothing, or a comma and members of a JSON object.
+pub fn copy_with_pgmig(task: Task, options: &str) -> Result<()> {
     let source = task.source_dsn().replace('\'', "''");
-    let call =
-        format!(r#"select * from pgmig.migrate('{source}', '{{"jobs": {}}}')"#, task.job_count);
+    let call = format!(
+        r#"select * from pgmig.migrate('{source}', '{{"jobs": {}{options}}}')"#,
+        task.job_count
+    );
     run(task.psql()?.args(["-c", "set client_min_messages = warning", "-c", &call])).map(drop)
 }
 

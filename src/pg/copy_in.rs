@@ -14,6 +14,7 @@ use pgrx::pg_sys;
 use super::catch::report;
 use super::heap_load::HeapLoad;
 use super::latch;
+use super::relation::OpenRelation;
 
 /// How long the callback sleeps at most before it looks for interrupts again.
 const POLL: Duration = Duration::from_millis(50);
@@ -76,9 +77,9 @@ pub fn copy_in(
     spent: Sender<Vec<u8>>,
 ) -> Result<u64> {
     let loaded = super::catch::catch(|| {
-        let table = OpenTable::open(target.table);
+        let table = open_to_write(target.table);
         let load =
-            target.is_binary.then(|| HeapLoad::open(table.relation, target.columns, target.freeze));
+            target.is_binary.then(|| HeapLoad::open(table.get(), target.columns, target.freeze));
         match load.flatten() {
             Some(load) => load.write(|used| next_chunk(&chunks, &spent, used)).map(Some),
             None => Ok(None),
@@ -113,28 +114,11 @@ fn next_chunk(
     }
 }
 
-/// A table that the current user may insert into, open and locked for that.
-struct OpenTable {
-    relation: pg_sys::Relation,
-}
-
-impl OpenTable {
-    /// Raises if the table is gone or must not be written; the lock is held to the end of the
-    /// transaction.
-    fn open(table: pg_sys::Oid) -> Self {
-        // SAFETY: raises if the table is gone.
-        let relation = unsafe { pg_sys::table_open(table, LOCK) };
-        let opened = OpenTable { relation };
-        check_privilege(table);
-        opened
-    }
-}
-
-impl Drop for OpenTable {
-    fn drop(&mut self) {
-        // SAFETY: opened above; the lock stays.
-        unsafe { pg_sys::table_close(self.relation, pg_sys::NoLock as pg_sys::LOCKMODE) };
-    }
+/// Opens and locks a table that the current user may insert into; raises if that is not so.
+fn open_to_write(table: pg_sys::Oid) -> OpenRelation {
+    let opened = OpenRelation::open(table, LOCK);
+    check_privilege(table);
+    opened
 }
 
 /// Waits for the end of a stream of which no more bytes are wanted.
@@ -217,8 +201,8 @@ unsafe extern "C-unwind" fn read_stream(out: *mut c_void, least: c_int, most: c_
 
 /// Does what `DoCopy` does around BeginCopyFrom, CopyFrom and EndCopyFrom.
 fn copy_from(target: &CopyIn<'_>) -> u64 {
-    let table = OpenTable::open(target.table);
-    let relation = table.relation;
+    let table = open_to_write(target.table);
+    let relation = table.get();
     // SAFETY: allocated in the current memory context, which the transaction's end frees.
     let state = unsafe { pg_sys::make_parsestate(std::ptr::null_mut()) };
     // SAFETY: parse state and relation are valid.

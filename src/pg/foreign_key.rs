@@ -6,7 +6,8 @@ use pgmig_core::heap::key_set::KeySet;
 use pgmig_core::heap::page::Pointer;
 use pgrx::pg_sys;
 
-use super::heap_pages::{self, FEWEST_BLOCKS, NO_LOCK, TableAttribute, Unusual};
+use super::heap_pages::{self, FEWEST_BLOCKS, TableAttribute, Unusual};
+use super::relation::OpenRelation;
 use super::{spi, utility};
 
 /// What a foreign key that is not checked is taken for.
@@ -105,7 +106,7 @@ impl Addition {
 
 /// A table of a foreign key and its column, open and locked against writers.
 struct End {
-    relation: pg_sys::Relation,
+    relation: OpenRelation,
     number: pg_sys::AttrNumber,
 }
 
@@ -113,10 +114,9 @@ impl End {
     /// Raises the server's ERROR if there is no such table.
     fn open(table: *mut pg_sys::RangeVar, column: *mut pg_sys::String) -> Self {
         let lock = pg_sys::ShareRowExclusiveLock as pg_sys::LOCKMODE;
-        // SAFETY: a name made by the parser.
-        let relation = unsafe { pg_sys::table_openrv(table, lock) };
+        let relation = OpenRelation::open_named(table, lock);
         // SAFETY: open; the name is the parser's.
-        let number = unsafe { pg_sys::get_attnum((*relation).rd_id, (*column).sval) };
+        let number = unsafe { pg_sys::get_attnum((*relation.get()).rd_id, (*column).sval) };
         End { relation, number }
     }
 
@@ -124,7 +124,7 @@ impl End {
     fn references(&self, other: &End) -> Option<bool> {
         let (reader, other_reader) = (self.reader()?, other.reader()?);
         if reader.kind != other_reader.kind
-            || heap_pages::count_blocks(self.relation) < FEWEST_BLOCKS
+            || heap_pages::count_blocks(self.relation.get()) < FEWEST_BLOCKS
         {
             return None;
         }
@@ -153,10 +153,10 @@ impl End {
     /// How to read the column; None for tables and types that this does not know.
     fn reader(&self) -> Option<ColumnReader> {
         let index = usize::try_from(self.number).ok()?.checked_sub(1)?;
-        if !heap_pages::is_heap_table(self.relation) {
+        if !heap_pages::is_heap_table(self.relation.get()) {
             return None;
         }
-        let attributes = heap_pages::attributes_of(self.relation);
+        let attributes = heap_pages::attributes_of(self.relation.get());
         // Zeros of either sign are equal, but not as keys.
         let kind = attributes.get(index)?.kind.filter(|kind| !matches!(kind, KeyKind::Float(_)))?;
         let stored: Vec<Attribute> =
@@ -170,7 +170,7 @@ impl End {
         reader: &ColumnReader,
         each: &mut dyn FnMut(u128) -> Result<(), Unusual>,
     ) -> Result<(), Unusual> {
-        heap_pages::for_each_page(self.relation, &mut |_, page, live| {
+        heap_pages::for_each_page(self.relation.get(), &mut |_, page, live| {
             for offset in live {
                 let Pointer::Tuple(tuple) = page.pointer(*offset) else {
                     return Err(Unusual);
@@ -183,13 +183,6 @@ impl End {
             }
             Ok(())
         })
-    }
-}
-
-impl Drop for End {
-    fn drop(&mut self) {
-        // SAFETY: opened by `open`; the lock stays to the end of the transaction.
-        unsafe { pg_sys::table_close(self.relation, NO_LOCK) };
     }
 }
 

@@ -9,9 +9,6 @@ use pgrx::tupdesc::PgTupleDesc;
 /// Tables of fewer pages the server reads its own way as fast.
 pub(super) const FEWEST_BLOCKS: u32 = 128;
 
-/// For what is locked already, or stays locked.
-pub(super) const NO_LOCK: pg_sys::LOCKMODE = pg_sys::NoLock as pg_sys::LOCKMODE;
-
 /// The table is not as a load leaves it: rows were updated, deleted or are being written. What reads
 /// pages by itself leaves such a table to the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -28,7 +28,8 @@ use pgmig_core::heap::sort::{Entry, KeyColumn, KeyLayout};
 use pgrx::pg_sys;
 use pgrx::tupdesc::PgTupleDesc;
 
-use super::heap_pages::{self, FEWEST_BLOCKS, NO_LOCK, Unusual};
+use super::heap_pages::{self, FEWEST_BLOCKS, Unusual};
+use super::relation::{NO_LOCK, OpenRelation};
 use super::{key, process, small_index, spi, transaction, utility};
 
 /// OIDs from here on are not of the server's own types.
@@ -119,12 +120,8 @@ impl Target {
                 std::ptr::null_mut(),
             )
         };
-        // SAFETY: the table is there and locked.
-        let relation = unsafe { pg_sys::table_open(table, NO_LOCK) };
-        let way = Self::choose(relation, parsed);
-        // SAFETY: opened above; the lock stays.
-        unsafe { pg_sys::table_close(relation, NO_LOCK) };
-        Some((Target { statement, table }, way?))
+        let way = Self::choose(OpenRelation::open(table, NO_LOCK).get(), parsed)?;
+        Some((Target { statement, table }, way))
     }
 
     /// How the index of a table that is open and locked is built; None if by the server alone.
@@ -187,17 +184,12 @@ impl Target {
         // SAFETY: made by the parser; what parse analysis would do is for expressions only.
         unsafe { (*self.statement).transformed = true };
         let index = self.define();
-        // SAFETY: locked by the definition.
-        let table = unsafe { pg_sys::table_open(self.table, NO_LOCK) };
-        // SAFETY: as above.
-        let index = unsafe { pg_sys::index_open(index, NO_LOCK) };
+        // Locked by the definition.
+        let table = OpenRelation::open(self.table, NO_LOCK);
+        let index = OpenRelation::open(index, NO_LOCK);
         // SAFETY: the index is open.
-        let info = unsafe { pg_sys::BuildIndexInfo(index) };
-        fill(table, index, info);
-        // SAFETY: opened above; the locks stay.
-        unsafe { pg_sys::index_close(index, NO_LOCK) };
-        // SAFETY: as above.
-        unsafe { pg_sys::table_close(table, NO_LOCK) };
+        let info = unsafe { pg_sys::BuildIndexInfo(index.get()) };
+        fill(table.get(), index.get(), info);
     }
 
     /// Makes the catalog entries of the index.

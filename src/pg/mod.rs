@@ -17,6 +17,7 @@ pub mod latch;
 pub mod mailbox;
 pub mod owner;
 pub mod process;
+mod relation;
 pub mod scan;
 mod small_index;
 pub mod spi;

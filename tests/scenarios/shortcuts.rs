@@ -48,11 +48,57 @@ const INDEXED: &str = r#"
     create table "Pri""mary" ("i d" int8 primary key, v text);
     insert into "Pri""mary" select (g * 7919) % 60013, repeat('v', 60) from generate_series(1, 30000) g;"#;
 
+/// Indexes and keys of small tables: empty, of a page, of just more than a page, of kinds that the
+/// server builds.
+const SMALL: &str = r#"
+    create extension amcheck;
+    create type mood as enum ('sad', 'happy');
+    create domain "d""om" as text;
+    create collation "any_case" (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
+    create table "em""pty" (id int constraint "em""pty pk" primary key, v text unique);
+    create table one (id int8 primary key, u uuid unique, n numeric, t "d""om", m mood, a int[], r int4range);
+    insert into one
+    select g, md5(g::text)::uuid, nullif(g % 10, 3), 'text ' || (200 - g), (array['sad', 'happy']::mood[])[g % 2 + 1],
+        array[g % 5, g], int4range(g, g + 5) from generate_series(1, 100) g;
+    create index on one (n desc nulls last, t);
+    create index on one (t collate "C");
+    create index on one (t collate any_case) with (fillfactor = 60);
+    create index on one (m);
+    create index on one (a, r);
+    create unique index on one (n, id) nulls not distinct;
+    create index on one (id) include (t);
+    create index on one (lower(t)) where id > 5;
+    create index on one (t text_pattern_ops);
+    create index on one using hash (id);
+    alter table one cluster on one_n_t_idx;
+    comment on index one_n_t_idx is 'has a comment';
+    create table more (id int primary key deferrable initially deferred, long text not null, z int);
+    insert into more select g, repeat(md5(g::text), 4) || g, g % 3 from generate_series(1, 300) g;
+    create index more_long on more (long);
+    create index more_z on more (z);
+    alter table more add constraint "more's z" unique (z, id) with (fillfactor = 50);
+    create table almost (k text primary key);
+    insert into almost select repeat(chr(64 + g), 2600) from generate_series(1, 3) g;
+    create unlogged table fleeting (id int primary key);
+    insert into fleeting select generate_series(1, 9);
+    create table family (id int primary key, name name);
+    create table child (primary key (id)) inherits (family);
+    insert into family values (1, 'p');
+    insert into child values (1, 'c'), (2, 'c');
+    create table parted (id int primary key, v int) partition by range (id);
+    create table parted_1 partition of parted for values from (0) to (10);
+    create table parted_2 partition of parted for values from (10) to (20);
+    create index on parted (v);
+    insert into parted select g, g % 3 from generate_series(0, 19) g;
+    create table points_at (id int references parted, one int8 references one);
+    insert into points_at values (3, 4);
+"#;
+
 /// What the server says of every B-tree in a schema: nothing, or it raises.
 const CHECK_INDEXES: &str = "
     select count(public.bt_index_check(i.indexrelid, true))
     from pg_index i join pg_class c on c.oid = i.indexrelid join pg_am a on a.oid = c.relam
-    where a.amname = 'btree' and c.relnamespace = 'public'::regnamespace";
+    where a.amname = 'btree' and c.relkind = 'i' and c.relnamespace = 'public'::regnamespace";
 
 fn databases_of(name: &str, sql: &str) -> Result<Databases<'static>> {
     let databases = Pair::shared()?.databases(name)?;
@@ -81,6 +127,25 @@ fn indexes_fed_in_order_are_those_that_the_server_builds() -> Result<()> {
 }
 
 #[test]
+fn indexes_of_small_tables_are_those_that_the_server_builds() -> Result<()> {
+    let databases = databases_of("small indexes", SMALL)?;
+    for options in ["{}", r#"{"drop_existing_tables": true}"#, r#"{"on_error": "continue"}"#] {
+        databases.migrate_and_match(options)?;
+        databases.expect_same_schema()?;
+        databases.expect_same_data()?;
+        databases.target_value(CHECK_INDEXES)?;
+        let found = databases.target_value(
+            "set enable_seqscan = off; set enable_bitmapscan = off;
+             select string_agg(id::text, ',' order by t) from one where t between 'text 100' and 'text 103'",
+        )?;
+        ensure!(found == "100,99,98,97", "{found}");
+    }
+    let refused = databases.execute_on_target("insert into one (id) values (100)");
+    ensure!(refused.is_err(), "a primary key let a duplicate in");
+    Ok(())
+}
+
+#[test]
 fn duplicates_that_a_unique_index_finds_are_the_servers_to_report() -> Result<()> {
     let databases = databases_of(
         "duplicates",
@@ -98,6 +163,10 @@ fn duplicates_that_a_unique_index_finds_are_the_servers_to_report() -> Result<()
          update pg_index set indisunique = true where indexrelid = 'twice_i'::regclass;",
     )?;
     let error = databases.migrate_in_vain("{}")?;
+    ensure!(error.code().code() == "23505", "{error}");
+    ensure!(error.message().contains("twice_i"), "{error}");
+    databases.execute_on_source("delete from twice where i between 8 and 30000")?;
+    let error = databases.migrate_in_vain(r#"{"overwrite": true}"#)?;
     ensure!(error.code().code() == "23505", "{error}");
     ensure!(error.message().contains("twice_i"), "{error}");
     Ok(())
