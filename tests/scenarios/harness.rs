@@ -106,6 +106,23 @@ fn a_differing_schema_is_shown() -> Result<()> {
 }
 
 #[test]
+fn an_index_that_is_not_valid_is_found() -> Result<()> {
+    let databases = databases("invalid_index")?;
+    let parts = "create table parts (k int) partition by list (k);
+        create table parts_1 partition of parts for values in (1);
+        create index parts_k on only parts (k);
+        create index parts_1_k on parts_1 (k);";
+    databases
+        .execute_on_source(&format!("{parts} alter index parts_k attach partition parts_1_k"))?;
+    databases.execute_on_target(parts)?;
+    let pair = databases.pair();
+    let name = databases.name();
+    let difference = compare_schema((&pair.source, name), (&pair.target, name))?;
+    assert!(difference.contains("+invalid: parts_k"), "{difference}");
+    Ok(())
+}
+
+#[test]
 fn a_cluster_takes_settings_restarts_and_authenticates_over_tcp() -> Result<()> {
     let cluster = ClusterOptions::new(Installation::of_extension()?, "options")
         .locale("LATIN1", "C")

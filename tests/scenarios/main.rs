@@ -11,6 +11,7 @@ mod existing;
 mod faults;
 mod harness;
 mod hostile;
+mod labels;
 mod lifecycle;
 mod load;
 mod locks;

@@ -3,7 +3,7 @@
 
 use anyhow::{Result, ensure};
 use pgmig_tests::data::Script;
-use pgmig_tests::{Databases, Pair};
+use pgmig_tests::{ClusterOptions, Databases, Installation, Pair, StopMode};
 
 /// Indexes over every type and order that are fed from sorted keys, on a table large enough for that.
 const INDEXED: &str = r#"
@@ -142,6 +142,28 @@ fn indexes_of_small_tables_are_those_that_the_server_builds() -> Result<()> {
     }
     let refused = databases.execute_on_target("insert into one (id) values (100)");
     ensure!(refused.is_err(), "a primary key let a duplicate in");
+    Ok(())
+}
+
+#[test]
+fn indexes_of_small_tables_outlive_a_crash() -> Result<()> {
+    // With the least log a file is synchronized instead when its transaction ends.
+    for level in ["replica", "minimal"] {
+        let options = |name| {
+            ClusterOptions::new(Installation::of_extension()?, name)
+                .settings(&[("wal_level", level), ("max_wal_senders", "0")])
+                .start()
+        };
+        let pair = Pair { source: options("small-source")?, target: options("small-target")? };
+        let databases = pair.databases("small")?;
+        databases.execute_on_source(SMALL)?;
+        databases.migrate_and_match("{}")?;
+        pair.target.stop(StopMode::Immediate)?;
+        pair.target.start()?;
+        databases.target_value(CHECK_INDEXES)?;
+        databases.execute_on_source("delete from fleeting")?;
+        databases.expect_same_data()?;
+    }
     Ok(())
 }
 

@@ -37,14 +37,13 @@ const ROWS_SHOWN: usize = 5;
 /// Differing lines of the schema that are shown.
 const CONTEXT_LINES: usize = 3;
 
-/// What no dump says: which indexes are not valid. Indexes of tables that are not are left behind.
+/// What no dump says: which indexes are not valid. Those of the source that are no partitioned ones
+/// are left behind, as pg_dump leaves them.
 const INVALID_INDEXES: &str = "
     select 'invalid: ' || i.indexrelid::pg_catalog.regclass
     from pg_catalog.pg_index i
     join pg_catalog.pg_class c on c.oid = i.indexrelid
-    where not i.indisvalid
-      and (c.relkind = 'I' or exists (select from pg_catalog.pg_extension where extname = 'pgmig'))
-    order by 1";
+    where not i.indisvalid";
 
 /// A relation's content, whatever the order of its rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -189,13 +188,14 @@ fn show_rows(
 pub fn compare_schema(source: (&Cluster, &str), target: (&Cluster, &str)) -> Result<String> {
     let majors = [source.0.installation().major()?, target.0.installation().major()?];
     let newer = if majors[0] > majors[1] { source.0 } else { target.0 };
-    let dump_schema = |(cluster, database): (&Cluster, &str)| {
+    let dump_schema = |(cluster, database): (&Cluster, &str), kinds| {
         let mut pg_dump = newer.installation().client("pg_dump");
         pg_dump.args(["--schema-only", "--exclude-schema=pgmig", "-d", &cluster.dsn(database)]);
         let dump = run(&mut pg_dump).map(|dump| without_pgmig(&dump))?;
-        anyhow::Ok(dump + &cluster.psql(database, INVALID_INDEXES)?)
+        let invalid = format!("{INVALID_INDEXES} and c.relkind in ({kinds}) order by 1");
+        anyhow::Ok(dump + &cluster.psql(database, &invalid)?)
     };
-    let mut dumps = [dump_schema(source)?, dump_schema(target)?];
+    let mut dumps = [dump_schema(source, "'I'")?, dump_schema(target, "'i', 'I'")?];
     if majors[0] != majors[1] {
         dumps = [
             translate(&dumps[0], majors[0], majors[1]),

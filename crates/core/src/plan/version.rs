@@ -302,3 +302,76 @@ fn find_obstacle(
         None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// A server with everything, and one that was built with less.
+    fn builtins(has_all: bool) -> Builtins {
+        let mut collations = HashSet::from(["C".to_owned()]);
+        let mut compressions = HashSet::from(["pglz".to_owned()]);
+        if has_all {
+            collations.extend(["de-x-icu", "de_DE.utf8"].map(str::to_owned));
+            compressions.insert("lz4".to_owned());
+        }
+        Builtins { collations, compressions, has_icu: has_all, ..Builtins::default() }
+    }
+
+    fn view() -> crate::model::View {
+        let column = json!({
+            "relation_oid": 7, "attnum": 1, "name": "c %", "type_oid": 25, "type_schema": "pg_catalog",
+            "type_name": "text", "type_sql": "text", "typmod": -1,
+            "collation": "pg_catalog.\"de-x-icu\"", "not_null": false, "not_null_constraint": null,
+            "default_sql": null, "default_oid": 0, "generated": null, "identity": null,
+            "storage": null, "compression": "lz4", "statistics_target": null, "options": [],
+            "foreign_options": [], "is_local": true, "inherited_count": 0,
+        });
+        let mut view: crate::model::View = serde_json::from_value(json!({
+            "oid": 7, "schema": "s", "name": "m", "owner": "o", "is_materialized": true,
+            "is_populated": true, "definition": "select t COLLATE \"de_DE.utf8\" from s.t",
+            "rule_oid": 8, "row_type_oid": 9, "options": [], "check_option": null,
+            "replica_identity": "d", "access_method": null, "tablespace": null,
+        }))
+        .expect("a view");
+        view.columns = vec![serde_json::from_value(column).expect("a column")];
+        view
+    }
+
+    fn collation() -> crate::model::Definition {
+        serde_json::from_value(json!({
+            "class": 3456, "oid": 5, "noun": "collation", "schema": "s", "name": "by number",
+            "identity": "s.\"by number\"", "owner": "o", "table_oid": null,
+            "create": ["create collation s.\"by number\" (provider = icu, locale = 'de', deterministic = false)"],
+            "roles": null, "has_secret": null, "note": null, "parts": null, "older": null,
+        }))
+        .expect("a collation")
+    }
+
+    #[test]
+    fn what_the_target_was_built_without_is_replaced_and_named() {
+        let catalog =
+            Catalog { views: vec![view()], definitions: vec![collation()], ..Catalog::default() };
+        let (source, target) = (builtins(true), builtins(false));
+        let mut expressed = Cow::Borrowed(&catalog);
+        express_in(&mut expressed, Servers { major: 0, source: &source, target: &source });
+        assert!(matches!(expressed, Cow::Borrowed(_)), "nothing is missing");
+        express_in(&mut expressed, Servers { major: 0, source: &source, target: &target });
+        let view = &expressed.views[0];
+        assert_eq!(view.columns[0].compression, None);
+        assert_eq!(view.columns[0].collation.as_deref(), Some("pg_catalog.\"C\""));
+        assert_eq!(view.definition, "select t COLLATE \"C\" from s.t");
+        let notes = &expressed.annotations.losses[&ObjectId::new(Class::RELATION, 7)];
+        assert_eq!(notes.len(), 2, "{notes:?}");
+        let collation = &expressed.definitions[0];
+        assert_eq!(
+            collation.create,
+            [
+                "create collation s.\"by number\" (provider = libc, lc_collate = 'C', lc_ctype = 'C')"
+            ]
+        );
+        assert!(collation.note.as_deref().is_some_and(|note| note.contains("without ICU")));
+    }
+}

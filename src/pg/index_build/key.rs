@@ -4,7 +4,7 @@ use std::ffi::CStr;
 
 use pgrx::{PgBox, pg_sys};
 
-use super::utility;
+use crate::pg::utility;
 
 /// The index of a primary key or unique constraint that the statement adds by columns; None if it does
 /// anything else. What `transformIndexConstraint` of the server makes of it.

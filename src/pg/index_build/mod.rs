@@ -1,0 +1,255 @@
+//! B-tree indexes made faster than by the statements that say so, where that is known to be the same.
+//!
+//! ```text
+//!   CREATE INDEX, ALTER TABLE … ADD of a key ─ `key` ─┬─ large, of narrow columns ─ `sorted`
+//!                                                     ├─ small, of built-in types ─ `small`
+//!                                                     └─ any other ─ the server
+//! ```
+//!
+//! The catalog entries are the server's own: `DefineIndex` without a build. Keys that are constraints are
+//! made the same way as long as they are small; those of large tables are indexes first.
+
+mod key;
+mod small;
+mod sorted;
+
+use std::ffi::{CStr, c_void};
+
+use pgmig_core::Result;
+use pgmig_core::heap::key::KeyKind;
+use pgrx::pg_sys;
+use pgrx::tupdesc::PgTupleDesc;
+
+use super::heap_pages::{self, FEWEST_BLOCKS};
+use super::relation::{NO_LOCK, OpenRelation};
+use super::{spi, transaction, utility};
+
+/// OIDs from here on are not of the server's own types.
+const FIRST_UNPINNED: u32 = 10_000;
+
+/// Tables of more pages are not likely to have their keys on one.
+const MOST_SMALL_BLOCKS: u32 = 32;
+
+/// Runs a statement, `CREATE INDEX`, `ALTER TABLE … ADD` of a key, or any other; the server's ERROR is
+/// raised.
+///
+/// Unlike a statement run by the server, one that is sped up fires no event triggers.
+pub fn create(sql: &str) -> Result<()> {
+    let text = utility::c_string(sql);
+    let Some((target, way)) = Target::find(utility::parse_one(&text)) else {
+        spi::execute(sql);
+        return Ok(());
+    };
+    if way == Way::Small {
+        target.build_small();
+        return Ok(());
+    }
+    let built = transaction::run_nested(|| {
+        target.build_sorted();
+        Ok(())
+    });
+    if built.is_err() && sorted::has_given_up() {
+        spi::execute(sql);
+        return Ok(());
+    }
+    built
+}
+
+/// How an index is built.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// By the server's builder, which our scan feeds in order.
+    Sorted,
+    /// By ourselves, on a single page.
+    Small,
+}
+
+/// A statement that can be sped up, and its table.
+struct Target {
+    statement: *mut pg_sys::IndexStmt,
+    table: pg_sys::Oid,
+}
+
+impl Target {
+    /// None if the statement is better left to the server. Locks the table as the statement does.
+    fn find(node: *mut pg_sys::Node) -> Option<(Self, Way)> {
+        let index = utility::cast::<pg_sys::IndexStmt>(node, pg_sys::NodeTag::T_IndexStmt);
+        let statement = index.or_else(|| key::index_of(node))?;
+        // SAFETY: made by the parser, or of its parts.
+        let parsed = unsafe { &*statement };
+        let is_plain = parsed.whereClause.is_null()
+            && parsed.indexIncludingParams.is_null()
+            && parsed.excludeOpNames.is_null()
+            && !parsed.concurrent
+            && !parsed.if_not_exists
+            && is_btree(parsed.accessMethod);
+        if !is_plain {
+            return None;
+        }
+        let lock =
+            if parsed.isconstraint { pg_sys::AccessExclusiveLock } else { pg_sys::ShareLock };
+        // SAFETY: raises if there is no such table or it is not the current user's.
+        let table = unsafe {
+            pg_sys::RangeVarGetRelidExtended(
+                parsed.relation,
+                lock as pg_sys::LOCKMODE,
+                0,
+                Some(RangeVarCallbackOwnsRelation),
+                std::ptr::null_mut(),
+            )
+        };
+        let way = Self::choose(OpenRelation::open(table, NO_LOCK).get(), parsed)?;
+        Some((Target { statement, table }, way))
+    }
+
+    /// How the index of a table that is open and locked is built; None if by the server alone.
+    fn choose(table: pg_sys::Relation, parsed: &pg_sys::IndexStmt) -> Option<Way> {
+        if !heap_pages::is_heap_table(table) {
+            return None;
+        }
+        let elements = utility::elements::<pg_sys::IndexElem>(parsed.indexParams);
+        let columns: Option<Vec<_>> =
+            elements.into_iter().map(|element| Column::find(table, element)).collect();
+        let columns = columns?;
+        let blocks = heap_pages::count_blocks(table);
+        if blocks >= FEWEST_BLOCKS {
+            let is_narrow = |column: &Column| KeyKind::of_type(column.base.to_u32()).is_some();
+            let is_sorted = !parsed.isconstraint && columns.iter().all(is_narrow);
+            return is_sorted.then_some(Way::Sorted);
+        }
+        // SAFETY: the relation is open.
+        let persistence = unsafe { (*(*table).rd_rel).relpersistence };
+        let is_small = blocks <= MOST_SMALL_BLOCKS
+            && persistence as u8 == pg_sys::RELPERSISTENCE_PERMANENT
+            && columns.iter().all(Column::is_built_in)
+            && !(parsed.primary && columns.iter().any(|column| column.is_nullable));
+        is_small.then_some(Way::Small)
+    }
+
+    /// Creates the index and fills its only page, or has the server fill it if it takes more.
+    fn build_small(&self) {
+        self.open(|table, index, info| {
+            if !small::fill(table, index, info) {
+                // SAFETY: both are open and locked.
+                unsafe { pg_sys::index_build(table, index, info, false, false) };
+            }
+        });
+    }
+
+    /// Creates the index and fills it from sorted keys.
+    fn build_sorted(&self) {
+        self.open(|table, index, info| sorted::fill(self.table, table, index, info));
+    }
+
+    /// Creates the index without filling it, and has that done while it and its table are open.
+    fn open(&self, fill: impl FnOnce(pg_sys::Relation, pg_sys::Relation, *mut pg_sys::IndexInfo)) {
+        // SAFETY: made by the parser; what parse analysis would do is for expressions only.
+        unsafe { (*self.statement).transformed = true };
+        let index = self.define();
+        // Locked by the definition.
+        let table = OpenRelation::open(self.table, NO_LOCK);
+        let index = OpenRelation::open(index, NO_LOCK);
+        // SAFETY: the index is open.
+        let info = unsafe { pg_sys::BuildIndexInfo(index.get()) };
+        fill(table.get(), index.get(), info);
+    }
+
+    /// Makes the catalog entries of the index.
+    #[cfg(feature = "pg15")]
+    fn define(&self) -> pg_sys::Oid {
+        let none = pg_sys::InvalidOid;
+        // SAFETY: the table is locked, the statement the parser's.
+        unsafe {
+            pg_sys::DefineIndex(
+                self.table,
+                self.statement,
+                none,
+                none,
+                none,
+                self.is_key(),
+                true,
+                true,
+                true,
+                true,
+            )
+        }
+        .objectId
+    }
+
+    /// Makes the catalog entries of the index.
+    #[cfg(not(feature = "pg15"))]
+    fn define(&self) -> pg_sys::Oid {
+        let none = pg_sys::InvalidOid;
+        // SAFETY: the table is locked, the statement the parser's.
+        unsafe {
+            pg_sys::DefineIndex(
+                self.table,
+                self.statement,
+                none,
+                none,
+                none,
+                -1,
+                self.is_key(),
+                true,
+                true,
+                true,
+                true,
+            )
+        }
+        .objectId
+    }
+
+    /// Whether the index belongs to a key, as if added by `ALTER TABLE`.
+    fn is_key(&self) -> bool {
+        // SAFETY: made by the parser, or of its parts.
+        unsafe { (*self.statement).isconstraint }
+    }
+}
+
+unsafe extern "C-unwind" {
+    // By its C name: the bindings wrap it in a Rust function, which cannot be passed on.
+    fn RangeVarCallbackOwnsRelation(
+        relation: *const pg_sys::RangeVar,
+        table: pg_sys::Oid,
+        old_table: pg_sys::Oid,
+        argument: *mut c_void,
+    );
+}
+
+/// Whether an access method's name, or none, stands for a B-tree.
+fn is_btree(name: *const std::ffi::c_char) -> bool {
+    // SAFETY: a text made by the parser.
+    name.is_null() || unsafe { CStr::from_ptr(name) } == c"btree"
+}
+
+/// A column that an index is to have, with its type's own operator class.
+struct Column {
+    /// Its type, or the one under its domain.
+    base: pg_sys::Oid,
+    is_nullable: bool,
+}
+
+impl Column {
+    /// None if the element is anything else.
+    fn find(table: pg_sys::Relation, element: *mut pg_sys::IndexElem) -> Option<Self> {
+        // SAFETY: made by the parser, or of its parts.
+        let element = unsafe { &*element };
+        if element.name.is_null() || !element.opclass.is_null() {
+            return None;
+        }
+        // SAFETY: a look-up by name in an open table; a column that is missing has number 0.
+        let number = unsafe { pg_sys::get_attnum((*table).rd_id, element.name) };
+        let position = usize::try_from(number).ok()?.checked_sub(1)?;
+        // SAFETY: the table is open.
+        let descriptor = unsafe { PgTupleDesc::from_pg_unchecked((*table).rd_att) };
+        let attribute = descriptor.get(position)?;
+        // SAFETY: a look-up.
+        let base = unsafe { pg_sys::getBaseType(attribute.atttypid) };
+        Some(Column { base, is_nullable: !attribute.attnotnull })
+    }
+
+    /// Whether comparing values runs no code but the server's, so that it matters not on whose behalf.
+    fn is_built_in(&self) -> bool {
+        self.base.to_u32() < FIRST_UNPINNED
+    }
+}
