@@ -344,8 +344,13 @@ fn apply_sequences(context: &mut TaskContext, sequences: &[QualifiedNamePair]) -
             let [Some(last_value), Some(is_called)] = row.as_slice() else {
                 return Err(Error::Protocol(format!("sequence \"{}\" has no value", pair.source)));
             };
+            // One whose table could not be made is not there, which is known by now.
+            let find = match context.options.on_error {
+                OnError::Stop => "",
+                OnError::Continue => "pg_catalog.to_regclass",
+            };
             spi::execute(&format!(
-                "select pg_catalog.setval({}, {}, {})",
+                "select pg_catalog.setval({find}({}), {}, {})",
                 quote_literal(&pair.target.quoted()),
                 quote_literal(last_value),
                 quote_literal(is_called)

@@ -16,17 +16,18 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use pgmig_core::ddl::{self, DdlOptions, Item, ItemKind, TargetDatabase};
-use pgmig_core::model::{Catalog, Class};
+use pgmig_core::model::Catalog;
 use pgmig_core::name::QualifiedName;
 use pgmig_core::options::Options;
+use pgmig_core::plan::adapt::adapt;
 use pgmig_core::plan::build::{self, Input, Plan};
+use pgmig_core::plan::choice::{self, Chooses};
 use pgmig_core::plan::existing::{self, Existing, Sides};
 use pgmig_core::plan::graph;
 use pgmig_core::plan::rename::Rename;
 use pgmig_core::plan::roles::{self, Roles};
 use pgmig_core::plan::select::Selection;
-use pgmig_core::plan::select_items::select_items;
-use pgmig_core::plan::task::{QualifiedNamePair, Task};
+use pgmig_core::plan::task::Task;
 use pgmig_core::plan::version::{self, Servers};
 use pgmig_core::plan::{self, Note, order};
 use pgmig_core::source::snapshot::Snapshot;
@@ -118,6 +119,7 @@ fn make_plan(
     let roles = plan_roles(run, source, target);
     let known_roles: HashSet<String> = target.roles.iter().chain(&roles.created).cloned().collect();
     let ddl_options = DdlOptions {
+        default_acls: target.default_acls(),
         database: Some(TargetDatabase {
             name: target.catalog.server.database.clone(),
             settings: target.settings.clone(),
@@ -133,12 +135,17 @@ fn make_plan(
         target: &target.catalog.builtins,
     };
     version::express_in(&mut wanted, servers);
-    let mut items = order::sort(ddl::render(&wanted, &ddl_options), &wanted.depends);
-    let mut notes = Vec::new();
-    let mut is_kept = select_items(&items, &wanted, selection, options, &known_roles, &mut notes);
-    foreign::leave_out_unknown(&items, &mut is_kept, &wanted, target, &mut notes)?;
+    adapt(&mut wanted, options.tablespaces.then_some(&target.tablespaces));
     let rename = options.source_schema.clone().zip(options.target_schema.clone());
     let rename = rename.map(|(from, to)| Rename { from, to });
+    let mut wanted_options = ddl_options.clone();
+    if let Some(rename) = &rename {
+        rename.default_acls(&mut wanted_options.default_acls);
+    }
+    let chooses = Chooses { selection, options, ddl: &wanted_options, roles: &known_roles };
+    let (mut items, chosen) = choice::choose(&mut wanted, &chooses);
+    let (mut is_kept, mut notes) = (chosen.is_kept, chosen.notes);
+    foreign::leave_out_unknown(&items, &mut is_kept, &wanted, target, &mut notes)?;
     if let Some(rename) = &rename {
         rename.items(&mut items, &is_kept, &mut notes);
         rename.catalog(wanted.to_mut());
@@ -171,12 +178,13 @@ fn make_plan(
     let existing = transaction::run(|| existing::compare(&sides, &loaded, options))?;
     let data = known.describe(session)?;
     let input = Input {
+        source: &source.catalog,
         wanted,
         items: &items,
         is_kept: &is_kept,
         existing: &existing,
         tables: &data,
-        sequences: sequences(&source.catalog, wanted, &items, &is_kept),
+        sequences: known.sequences(&items, &is_kept),
         options,
         role_statements: &roles.statements,
         roles: &known_roles,
@@ -211,33 +219,6 @@ fn plan_roles(run: &Run, source: &SourceReading, target: &TargetReading) -> Role
     };
     let labels = &source.catalog.annotations.labels;
     roles::plan(&source.catalog.roles, labels, &known, &run.options)
-}
-
-/// Sequences among the items to be made, with identity columns' ones.
-fn sequences(
-    source: &Catalog,
-    wanted: &Catalog,
-    items: &[Item],
-    is_kept: &[bool],
-) -> Vec<QualifiedNamePair> {
-    let kept: HashSet<u32> = items
-        .iter()
-        .zip(is_kept)
-        .filter(|(_, is_kept)| **is_kept)
-        .flat_map(|(item, _)| item.provides.iter())
-        .filter(|id| id.class == Class::RELATION)
-        .map(|id| id.oid)
-        .collect();
-    source
-        .sequences
-        .iter()
-        .zip(&wanted.sequences)
-        .filter(|(sequence, _)| kept.contains(&sequence.oid))
-        .map(|(source, target)| QualifiedNamePair {
-            source: QualifiedName::new(&source.schema, &source.name),
-            target: QualifiedName::new(&target.schema, &target.name),
-        })
-        .collect()
 }
 
 /// Has the source read the user's conditions, so that a wrong one stops the run now.

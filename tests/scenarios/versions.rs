@@ -507,6 +507,10 @@ const SETTINGS: &str = r#"
     alter database settings set "my %".thing = 'x';
     alter database settings set my.thing = 'x';
     alter database settings set lock_timeout = '3h';
+    create function "f %"(a text) returns text language plpgsql
+        set default_with_oids = off set work_mem = '4MB' as 'begin
+ SET default_with_oids TO ''off'';
+ return a; end';
     create table t (i int);
     insert into t values (1)"#;
 
@@ -520,8 +524,12 @@ fn settings_that_the_target_has_not_are_named_and_the_others_arrive() -> Result<
                  from pgmig.events where message ~ '^the target has no setting \".*\", left out$'";
     assert_eq!(
         databases.target_value(named)?,
-        "database settings: default_with_oids, database settings: my %.thing, role se %t: default_with_oids"
+        "database settings: default_with_oids, database settings: my %.thing, \
+         function public.f %(a text): default_with_oids, role se %t: default_with_oids"
     );
+    let function = "select proconfig::text || prosrc from pg_catalog.pg_proc where proname = 'f %'";
+    let function = databases.target_value(function)?;
+    ensure!(function.starts_with("{work_mem=4MB}begin\n SET default_with_oids"), "{function}");
     let kept = "select string_agg(c, ', ' order by c) from pg_catalog.pg_db_role_setting, unnest(setconfig) c";
     assert_eq!(
         databases.target_value(kept)?,

@@ -17,5 +17,6 @@ pub mod options;
 pub mod plan;
 pub mod secret;
 pub mod source;
+mod token;
 
 pub use error::{Error, Result};

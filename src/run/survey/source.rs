@@ -60,8 +60,23 @@ impl ListedTable {
         let parent = self.parent_schema.as_ref().zip(self.parent_name.as_ref());
         Candidate {
             name: QualifiedName::new(&self.schema, &self.name),
+            has_rows: true,
             parent: parent.map(|(schema, name)| QualifiedName::new(schema, name)),
         }
+    }
+}
+
+/// A view, materialized view, foreign table or sequence of the source.
+#[derive(Deserialize)]
+struct ListedRelation {
+    schema: String,
+    name: String,
+}
+
+impl ListedRelation {
+    fn candidate(self) -> Candidate {
+        let name = QualifiedName::new(self.schema, self.name);
+        Candidate { name, has_rows: false, parent: None }
     }
 }
 
@@ -77,9 +92,14 @@ struct UnreadableSequence {
 impl UnreadableSequence {
     /// Whether the run would read it: with its table, else with its schema.
     fn is_selected(&self, selection: &Selection) -> bool {
+        if selection.excludes(&self.schema, &self.name)
+            || selection.excludes_data(&self.schema, &self.name)
+        {
+            return false;
+        }
         match (&self.table_schema, &self.table_name) {
             (Some(schema), Some(table)) => selection.selects_table(schema, table),
-            _ => selection.selects_schema(&self.schema) && !selection.chooses_tables(),
+            _ => selection.selects_table(&self.schema, &self.name),
         }
     }
 }
@@ -198,7 +218,12 @@ fn list_tables(
 ) -> Result<Vec<SourceTable>> {
     let mut tables: Vec<ListedTable> = read_rows(connection, include_str!("list_tables.sql"))?;
     let schemas: Vec<&str> = schemas.iter().map(String::as_str).collect();
-    let candidates: Vec<_> = tables.iter().map(ListedTable::candidate).collect();
+    let others: Vec<ListedRelation> = read_rows(connection, include_str!("list_relations.sql"))?;
+    let candidates: Vec<_> = tables
+        .iter()
+        .map(ListedTable::candidate)
+        .chain(others.into_iter().map(ListedRelation::candidate))
+        .collect();
     selection.resolve(&schemas, &candidates)?;
     tables.retain(|table| selection.selects_table(&table.schema, &table.name));
     if reads_rows {

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use pgmig_core::Result;
 use pgmig_core::ddl::{Item, ItemKind};
-use pgmig_core::model::{Catalog, Table, TableKind};
+use pgmig_core::model::{Catalog, Class, Table, TableKind};
 use pgmig_core::name::QualifiedName;
 use pgmig_core::options::Options;
 use pgmig_core::plan::build::{self, Plan};
@@ -14,6 +14,7 @@ use pgmig_core::plan::placement::Placement;
 use pgmig_core::plan::ranges::{self, Limits, Split, TableFacts};
 use pgmig_core::plan::rename::Rename;
 use pgmig_core::plan::select::Selection;
+use pgmig_core::plan::task::QualifiedNamePair;
 use pgmig_core::plan::validation;
 use pgmig_core::source::wire::Connection;
 
@@ -104,17 +105,20 @@ impl<'a> Known<'a> {
         let placement = Placement::new(self.wanted, &self.target.catalog.server);
         let by_oid: HashMap<u32, &Table> =
             self.wanted.tables.iter().map(|table| (table.oid, table)).collect();
+        let computed = self.computed_on_source();
+        let new_table =
+            |table: &Table, reason, part| self.new_table(&formats, table, reason, part, &computed);
         let mut described: Vec<DataTable> = Vec::new();
         let mut routed: HashMap<u32, usize> = HashMap::new();
         for table in self.ordinary_tables() {
             let part = self.describe_part(session, &limits, table, &by_oid)?;
             match placement.find_route(table, &self.kept) {
-                None => described.push(self.new_table(&formats, table, None, part)),
+                None => described.push(new_table(table, None, part)),
                 Some((root, reason)) => match routed.get(&root.oid) {
                     Some(position) => described[*position].parts.push(part),
                     None => {
                         routed.insert(root.oid, described.len());
-                        described.push(self.new_table(&formats, root, Some(reason), part));
+                        described.push(new_table(root, Some(reason), part));
                     }
                 },
             }
@@ -128,6 +132,7 @@ impl<'a> Known<'a> {
         table: &Table,
         route_reason: Option<String>,
         part: Part,
+        computed: &HashSet<u32>,
     ) -> DataTable {
         let columns: Vec<_> =
             table.columns.iter().filter(|column| column.generated.is_none()).collect();
@@ -136,10 +141,26 @@ impl<'a> Known<'a> {
             source: self.source_name(table),
             target: QualifiedName::new(&table.schema, &table.name),
             format: formats.choose(typed),
+            has_computed: computed.contains(&table.oid),
             columns: columns.iter().map(|column| column.name.clone()).collect(),
             parts: vec![part],
             route_reason,
         }
+    }
+
+    /// OIDs of the tables with columns that are generated on the source and ordinary ones on the target.
+    fn computed_on_source(&self) -> HashSet<u32> {
+        let count_generated = |table: &Table| {
+            table.columns.iter().filter(|column| column.generated.is_some()).count()
+        };
+        let source = self.source.catalog.tables.iter();
+        let counts: HashMap<u32, usize> =
+            source.map(|table| (table.oid, count_generated(table))).collect();
+        let wanted = self.wanted.tables.iter();
+        wanted
+            .filter(|table| counts.get(&table.oid).copied() > Some(count_generated(table)))
+            .map(|table| table.oid)
+            .collect()
     }
 
     fn describe_part(
@@ -175,6 +196,31 @@ impl<'a> Known<'a> {
             rows: facts.rows,
             bytes: facts.total_bytes,
         })
+    }
+
+    /// Sequences among the items to be made, with identity columns' ones.
+    pub fn sequences(&self, items: &[Item], is_kept: &[bool]) -> Vec<QualifiedNamePair> {
+        let kept: HashSet<u32> = items
+            .iter()
+            .zip(is_kept)
+            .filter(|(_, is_kept)| **is_kept)
+            .flat_map(|(item, _)| item.provides.iter())
+            .filter(|id| id.class == Class::RELATION)
+            .map(|id| id.oid)
+            .collect();
+        let wanted = self.wanted.sequences.iter();
+        self.source
+            .catalog
+            .sequences
+            .iter()
+            .zip(wanted)
+            .filter(|(source, _)| kept.contains(&source.oid))
+            .filter(|(source, _)| !self.selection.excludes_data(&source.schema, &source.name))
+            .map(|(source, target)| QualifiedNamePair {
+                source: QualifiedName::new(&source.schema, &source.name),
+                target: QualifiedName::new(&target.schema, &target.name),
+            })
+            .collect()
     }
 
     /// Makes the plan of a run that only compares.

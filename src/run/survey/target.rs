@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use pgmig_core::model::{Catalog, Table};
+use pgmig_core::model::{Catalog, DefaultAcl, Table};
 use pgmig_core::name::quote_qualified;
 use pgmig_core::plan::existing;
 use pgmig_core::plan::format::TargetFormats;
@@ -19,8 +19,12 @@ pub(super) struct TargetReading {
     pub catalog: Catalog,
     pub formats: TargetFormats,
     pub roles: HashSet<String>,
+    /// The run's role.
+    pub role: String,
     /// Names of the server's settings, in lower case.
     pub settings: HashSet<String>,
+    /// Tablespaces that the role may create objects in.
+    pub tablespaces: HashSet<String>,
     /// Extensions that are there or can be created.
     pub extensions: HashSet<String>,
     /// OIDs of tables that hold exactly what an earlier run loaded, with the number of rows that they
@@ -63,8 +67,16 @@ pub(super) fn read(run: &Run) -> Result<TargetReading> {
             catalog,
             formats,
             roles: names("select r.rolname::text from pg_catalog.pg_roles r order by 1")?,
+            role: settings::current_role()?,
             settings: names(
                 "select pg_catalog.lower(s.name) from pg_catalog.pg_settings s order by 1",
+            )?,
+            tablespaces: names(
+                "select t.spcname::text from pg_catalog.pg_tablespace t
+                join pg_catalog.pg_database d on d.datname = pg_catalog.current_database()
+                where t.oid = d.dattablespace
+                    or pg_catalog.has_tablespace_privilege(t.oid, 'create')
+                order by 1",
             )?,
             extensions: names(
                 "select e.name::text from pg_catalog.pg_available_extensions e order by 1",
@@ -77,6 +89,12 @@ pub(super) fn read(run: &Run) -> Result<TargetReading> {
 }
 
 impl TargetReading {
+    /// What the target grants on any new object that the run makes.
+    pub(super) fn default_acls(&self) -> Vec<DefaultAcl> {
+        let acls = self.catalog.default_acls.iter();
+        acls.filter(|acl| acl.role == self.role).cloned().collect()
+    }
+
     /// Whether a table's rows may be replaced without asking; inside a transaction. A table that no
     /// run has loaded holds nothing to lose if it is empty.
     pub(super) fn is_replaceable(&self, table: &Table) -> Result<bool> {

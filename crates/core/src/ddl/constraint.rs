@@ -52,20 +52,11 @@ fn render_index_constraint(
     let name = quote_ident(&constraint.name);
     let mut item = start(constraint, kind, table);
     item.provides.push(ObjectId::new(Class::RELATION, index.oid));
-    let add = format!(
-        "alter table only {relation} add constraint {name} {}",
-        render_with_options(constraint, index)
-    );
-    index::push_in_tablespace(context, &mut item, index, add);
-    if constraint.kind == ConstraintKind::Exclusion && !index.options.is_empty() {
-        item.create.push(format!(
-            "alter index {} set ({})",
-            quote_qualified(&index.schema, &index.name),
-            render_storage_options(&index.options)
-        ));
-    }
+    item.reads_rows = context.reads_rows(index);
+    let definition = render_with_options(context, constraint, index);
+    item.create.push(format!("alter table only {relation} add constraint {name} {definition}"));
     if has_plain_index(table, constraint, index) {
-        item.index_definition = Some(index::render_plain(context, index));
+        item.index_definition = Some(index::render_create(context, index));
         item.using_index = Some(render_using_index(&relation, constraint, index));
     }
     index::finish(context, &mut item, index, &relation);
@@ -73,19 +64,17 @@ fn render_index_constraint(
     Some(item)
 }
 
-/// The definition with the index's storage parameters, which the server leaves out. They stand before
-/// the last clauses of a key; for an exclusion constraint they would stand in the midst of the text, so
-/// those are built without.
-fn render_with_options(constraint: &Constraint, index: &Index) -> String {
-    if index.options.is_empty() || constraint.kind == ConstraintKind::Exclusion {
-        return constraint.definition.clone();
+/// The definition with what the server leaves out: the index's storage parameters, unless it is an
+/// exclusion constraint, and its tablespace.
+fn render_with_options(context: &Context, constraint: &Constraint, index: &Index) -> String {
+    let mut clauses = String::new();
+    if !index.options.is_empty() && constraint.kind != ConstraintKind::Exclusion {
+        clauses.push_str(&format!(" with ({})", render_storage_options(&index.options)));
     }
-    let mut key = constraint.definition.as_str();
-    for clause in [" INITIALLY DEFERRED", " DEFERRABLE"] {
-        key = key.strip_suffix(clause).unwrap_or(key);
+    if let Some(tablespace) = index.tablespace.as_ref().filter(|_| context.options.tablespaces) {
+        clauses.push_str(&format!(" using index tablespace {}", quote_ident(tablespace)));
     }
-    let end = &constraint.definition[key.len()..];
-    format!("{key} with ({}){end}", render_storage_options(&index.options))
+    index::with_clauses(&constraint.definition, &clauses)
 }
 
 /// Whether the index can be built first and be made the constraint's afterwards.

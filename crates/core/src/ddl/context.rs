@@ -4,6 +4,8 @@ use std::collections::{HashMap, HashSet};
 
 use super::DdlOptions;
 use super::item::Item;
+use super::privilege;
+use super::separate::RowReaders;
 use crate::model::{
     Acl, Catalog, Class, Column, Constraint, DependKind, Index, ObjectId, Sequence, Table, View,
 };
@@ -29,6 +31,7 @@ pub(super) struct Context<'a> {
     pub(super) catalog: &'a Catalog,
     pub(super) options: &'a DdlOptions,
     separate: &'a HashSet<ObjectId>,
+    readers: &'a RowReaders,
     tables: HashMap<u32, &'a Table>,
     views: HashMap<u32, &'a View>,
     constraints_by_table: HashMap<u32, Vec<&'a Constraint>>,
@@ -47,6 +50,7 @@ impl<'a> Context<'a> {
         catalog: &'a Catalog,
         options: &'a DdlOptions,
         separate: &'a HashSet<ObjectId>,
+        readers: &'a RowReaders,
     ) -> Self {
         let mut constraints_by_table: HashMap<u32, Vec<&Constraint>> = HashMap::new();
         let mut constraints_by_domain: HashMap<u32, Vec<&Constraint>> = HashMap::new();
@@ -79,6 +83,7 @@ impl<'a> Context<'a> {
             catalog,
             options,
             separate,
+            readers,
             tables: catalog.tables.iter().map(|table| (table.oid, table)).collect(),
             views: catalog.views.iter().map(|view| (view.oid, view)).collect(),
             constraints_by_table,
@@ -100,6 +105,11 @@ impl<'a> Context<'a> {
     /// Whether a default, check or view's body is made by an item of its own.
     pub(super) fn is_separate(&self, id: ObjectId) -> bool {
         self.separate.contains(&id)
+    }
+
+    /// Whether building an index may read the rows of other tables.
+    pub(super) fn reads_rows(&self, index: &Index) -> bool {
+        self.readers.indexes.contains(&index.oid)
     }
 
     pub(super) fn table(&self, oid: u32) -> Option<&'a Table> {
@@ -174,10 +184,20 @@ impl<'a> Context<'a> {
         identity: &str,
         owner: &str,
     ) {
+        self.take_back_defaults(item, noun, identity);
         if self.options.owner {
             item.push_owner(noun, identity, owner);
         }
         self.describe(item, id, noun, identity);
+    }
+
+    /// Takes back what the target grants on any new object, which the source's need not grant.
+    pub(super) fn take_back_defaults(&self, item: &mut Item, noun: &str, identity: &str) {
+        let is_shell = item.create == [format!("create type {identity}")];
+        if self.options.privileges && !self.options.default_acls.is_empty() && !is_shell {
+            let statements = privilege::take_back(self.options, item, noun, identity);
+            item.attributes.extend(statements);
+        }
     }
 
     /// Adds the comment and labels on an object or column, the extensions that it goes with, and what

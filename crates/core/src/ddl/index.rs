@@ -4,6 +4,7 @@ use super::context::Context;
 use super::item::{Item, ItemKind};
 use crate::model::{Class, Index, ObjectId};
 use crate::name::{quote_ident, quote_qualified};
+use crate::token::tokenize;
 
 /// The index, if no constraint brings it, and its attachment to its parent.
 pub(super) fn render(context: &Context, index: &Index) -> Vec<Item> {
@@ -17,7 +18,8 @@ pub(super) fn render(context: &Context, index: &Index) -> Vec<Item> {
         let mut item =
             Item::in_schema(id, ItemKind::Index, "index", &index.schema, &index.name).after_data();
         item.table_oid = Some(index.table_oid);
-        push_in_tablespace(context, &mut item, index, index.definition.clone());
+        item.reads_rows = context.reads_rows(index);
+        item.create.push(render_create(context, index));
         finish(context, &mut item, index, &relation.quoted());
         items.push(item);
     }
@@ -25,28 +27,31 @@ pub(super) fn render(context: &Context, index: &Index) -> Vec<Item> {
     items
 }
 
-/// Adds the statement that builds `index`, between those that choose its tablespace.
-pub(super) fn push_in_tablespace(
-    context: &Context,
-    item: &mut Item,
-    index: &Index,
-    statement: String,
-) {
-    match index.tablespace.as_ref().filter(|_| context.options.tablespaces) {
-        Some(tablespace) => item.create.extend([
-            format!("set default_tablespace = {}", quote_ident(tablespace)),
-            statement,
-            "set default_tablespace = ''".to_owned(),
-        ]),
-        None => item.create.push(statement),
+/// A definition of the server's, of an index or of a constraint over one, with further clauses in their
+/// place: before the predicate and the constraint's timing.
+pub(super) fn with_clauses(definition: &str, clauses: &str) -> String {
+    let mut depth = 0_usize;
+    let mut position = 0;
+    for token in tokenize(definition) {
+        match token.text() {
+            "(" => depth += 1,
+            ")" => depth = depth.saturating_sub(1),
+            "WHERE" | "DEFERRABLE" | "INITIALLY" if depth == 0 => {
+                let (start, end) = definition.split_at(position);
+                return format!("{}{clauses} {end}", start.trim_end());
+            }
+            _ => {}
+        }
+        position += token.text().len();
     }
+    format!("{definition}{clauses}")
 }
 
-/// CREATE INDEX in one statement, for an index without a predicate: its tablespace ends the text.
-pub(super) fn render_plain(context: &Context, index: &Index) -> String {
+/// CREATE INDEX with the index's tablespace.
+pub(super) fn render_create(context: &Context, index: &Index) -> String {
     match index.tablespace.as_ref().filter(|_| context.options.tablespaces) {
         Some(tablespace) => {
-            format!("{} tablespace {}", index.definition, quote_ident(tablespace))
+            with_clauses(&index.definition, &format!(" tablespace {}", quote_ident(tablespace)))
         }
         None => index.definition.clone(),
     }
@@ -97,4 +102,30 @@ fn render_attachment(context: &Context, index: &Index) -> Option<Item> {
         quote_qualified(&index.schema, &index.name)
     ));
     Some(item)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::with_clauses;
+
+    #[test]
+    fn clauses_stand_before_the_predicate_and_the_timing_of_a_constraint() {
+        for (definition, expected) in [
+            ("CREATE INDEX i ON s.t USING btree (a)", "CREATE INDEX i ON s.t USING btree (a) X"),
+            (
+                "CREATE INDEX \"WHERE \" ON s.t USING btree ((a <> ' WHERE '::text)) WHERE (a > 0)",
+                "CREATE INDEX \"WHERE \" ON s.t USING btree ((a <> ' WHERE '::text)) X WHERE (a > 0)",
+            ),
+            (
+                "UNIQUE (a) DEFERRABLE INITIALLY DEFERRED",
+                "UNIQUE (a) X DEFERRABLE INITIALLY DEFERRED",
+            ),
+            (
+                "EXCLUDE USING gist (a WITH &&) WHERE ((b > 0)) DEFERRABLE",
+                "EXCLUDE USING gist (a WITH &&) X WHERE ((b > 0)) DEFERRABLE",
+            ),
+        ] {
+            assert_eq!(with_clauses(definition, " X"), expected);
+        }
+    }
 }

@@ -101,6 +101,8 @@ pub struct Item {
     /// The table that a foreign key points to.
     pub referenced_table_oid: Option<u32>,
     pub section: Section,
+    /// Whether making it may read the rows of any table.
+    pub reads_rows: bool,
     pub create: Vec<String>,
     /// The roles that the above name; when one is missing the object cannot be made.
     pub roles: Vec<String>,
@@ -140,6 +142,7 @@ impl Item {
             table_oid: None,
             referenced_table_oid: None,
             section: Section::PreData,
+            reads_rows: false,
             create: Vec::new(),
             roles: Vec::new(),
             has_secret: false,

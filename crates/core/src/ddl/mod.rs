@@ -33,8 +33,10 @@ use std::collections::HashSet;
 
 use context::Context;
 pub use item::{Attribute, Item, ItemKind, PRIVILEGES, Section};
+pub(crate) use namespace::PUBLIC;
+use separate::RowReaders;
 
-use crate::model::{Catalog, ObjectId};
+use crate::model::{Catalog, DefaultAcl, ObjectId};
 use crate::options::Options;
 use crate::plan::order;
 
@@ -50,6 +52,8 @@ pub struct DdlOptions {
     pub tablespaces: bool,
     pub access_methods: bool,
     pub toast_compression: bool,
+    /// What the target grants on any new object of the run's role.
+    pub default_acls: Vec<DefaultAcl>,
     /// None: nothing is said about the database itself.
     pub database: Option<TargetDatabase>,
 }
@@ -74,6 +78,7 @@ impl DdlOptions {
             tablespaces: options.tablespaces,
             access_methods: options.table_access_methods,
             toast_compression: options.toast_compression,
+            default_acls: Vec::new(),
             database: None,
         }
     }
@@ -89,6 +94,7 @@ impl DdlOptions {
             tablespaces: true,
             access_methods: true,
             toast_compression: true,
+            default_acls: Vec::new(),
             database: None,
         }
     }
@@ -101,10 +107,11 @@ impl DdlOptions {
 
 /// Renders everything in the catalog; what belongs to a table that is not in it is left out.
 pub fn render(catalog: &Catalog, options: &DdlOptions) -> Vec<Item> {
-    let mut separate = separate::find_checks_after_data(catalog);
+    let readers = RowReaders::find(catalog);
+    let mut separate = readers.checks.clone();
     loop {
         separate::include_inherited(catalog, &mut separate);
-        let items = render_parts(catalog, options, &separate);
+        let items = render_parts(catalog, options, &separate, &readers);
         let parts_before = separate.len();
         separate.extend(order::find_splits(&items, &catalog.depends));
         if separate.len() == parts_before {
@@ -118,8 +125,9 @@ fn render_parts(
     catalog: &Catalog,
     options: &DdlOptions,
     separate: &HashSet<ObjectId>,
+    readers: &RowReaders,
 ) -> Vec<Item> {
-    let context = Context::new(catalog, options, separate);
+    let context = Context::new(catalog, options, separate, readers);
     let c = &context;
     let mut items = Vec::new();
     items.extend(catalog.schemas.iter().map(|schema| namespace::render_schema(c, schema)));

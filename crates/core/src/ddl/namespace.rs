@@ -6,7 +6,7 @@ use crate::model::{Class, Extension, ObjectId, Schema};
 use crate::name::quote_ident;
 
 /// The schema that every new database has.
-pub(super) const PUBLIC: &str = "public";
+pub(crate) const PUBLIC: &str = "public";
 
 /// Who owns it on servers from 15 on.
 const PUBLIC_OWNER: &str = "pg_database_owner";

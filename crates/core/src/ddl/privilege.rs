@@ -59,6 +59,65 @@ pub(super) fn render_database(
     state_difference(&target, &database.initial, &database.grants, options.target_major())
 }
 
+/// The statements that take back what the target grants on a new object of the run's role, so that it
+/// has what the server alone would give it. To be run before the object changes its owner.
+pub(super) fn take_back(
+    options: &DdlOptions,
+    item: &Item,
+    noun: &str,
+    identity: &str,
+) -> Vec<Attribute> {
+    let (kind, word) = match noun {
+        "table" | "foreign table" | "view" | "materialized view" => ("tables", "table"),
+        "sequence" => ("sequences", "sequence"),
+        "function" | "procedure" | "aggregate" => ("functions", "routine"),
+        "type" | "domain" => ("types", "type"),
+        "schema" => ("schemas", "schema"),
+        _ => return Vec::new(),
+    };
+    // Everybody may use functions and types without being told so.
+    let is_built_in = |grant: &&Grant| {
+        grant.grantee.is_none() && matches!(kind, "functions" | "types") && !grant.is_grantable
+    };
+    let mut attributes = Vec::new();
+    for acl in options.default_acls.iter().filter(|acl| acl.kind == kind) {
+        let target = Target {
+            prefix: String::new(),
+            column: None,
+            on: format!("{word} {}", as_argument_types(identity)),
+            owner: &acl.role,
+        };
+        let major = options.target_major();
+        if acl.schema.is_none() {
+            attributes.extend(state_difference(&target, &acl.grants, &acl.initial, major));
+        } else if acl.schema == item.schema {
+            let grants = acl.grants.iter();
+            let granted: Vec<Grant> = grants
+                .filter(|grant| grant.grantee.as_ref() != Some(&acl.role) && !is_built_in(grant))
+                .cloned()
+                .collect();
+            attributes.extend(state_difference(&target, &granted, &[], major));
+        }
+    }
+    attributes
+}
+
+/// The identity of an aggregate as GRANT has it: `*` is no argument, those after ORDER BY are like
+/// others, and a variadic one on both sides is one.
+fn as_argument_types(identity: &str) -> String {
+    if let Some(name) = identity.strip_suffix("(*)") {
+        return format!("{name}()");
+    }
+    match identity.split_once(" ORDER BY ") {
+        Some((direct, ordered)) if ordered.starts_with("VARIADIC ") => {
+            let name = direct.rfind("VARIADIC ").map_or(direct, |at| &direct[..at]);
+            format!("{name}{ordered}")
+        }
+        Some((direct, ordered)) => format!("{direct}, {ordered}"),
+        None => identity.replace("(ORDER BY ", "("),
+    }
+}
+
 /// Says who loses a privilege that the target does not know.
 fn find_unknown(grants: &[Grant], initial: &[Grant], target_major: u32) -> Option<String> {
     let mut losers: Vec<&str> = grants

@@ -4,37 +4,53 @@ use std::collections::{HashMap, HashSet};
 
 use crate::model::{Catalog, Class, Constraint, ConstraintKind, ObjectId};
 
-/// The checks that must wait for the data: those never validated, since the data may violate them, and
-/// those that reach a function which runs statements, since it may read tables that are not filled yet.
-/// Functions in C count as harmless; whatever else a check reaches is followed through `pg_depend` and
+/// What evaluates functions that run statements, and so may read tables that are not filled yet.
+/// Functions in C count as harmless; whatever else something reaches is followed through `pg_depend` and
 /// through the checks of domains.
-pub(super) fn find_checks_after_data(catalog: &Catalog) -> HashSet<ObjectId> {
-    let mut references: HashMap<ObjectId, Vec<ObjectId>> = HashMap::new();
-    for depend in &catalog.depends {
-        references.entry(depend.object.whole()).or_default().push(depend.reference.whole());
-    }
-    for check in catalog.constraints.iter().filter(|check| check.domain_oid != 0) {
-        let domain = ObjectId::new(Class::TYPE, check.domain_oid);
-        references.entry(domain).or_default().push(ObjectId::new(Class::CONSTRAINT, check.oid));
-    }
-    catalog
-        .constraints
-        .iter()
-        .filter(|constraint| constraint.kind == ConstraintKind::Check)
-        .filter(|check| !check.is_validated || runs_statements(catalog, &references, check))
-        .map(|check| ObjectId::new(Class::CONSTRAINT, check.oid))
-        .collect()
+#[derive(Debug, Default)]
+pub(super) struct RowReaders {
+    /// The checks that must wait for the data: those, and the ones never validated, since the data may
+    /// violate them.
+    pub(super) checks: HashSet<ObjectId>,
+    /// OIDs of indexes that must wait for the rows of all tables.
+    pub(super) indexes: HashSet<u32>,
 }
 
-/// Whether evaluating a check may run statements.
+impl RowReaders {
+    pub(super) fn find(catalog: &Catalog) -> Self {
+        let mut references: HashMap<ObjectId, Vec<ObjectId>> = HashMap::new();
+        for depend in &catalog.depends {
+            references.entry(depend.object.whole()).or_default().push(depend.reference.whole());
+        }
+        for check in catalog.constraints.iter().filter(|check| check.domain_oid != 0) {
+            let domain = ObjectId::new(Class::TYPE, check.domain_oid);
+            references.entry(domain).or_default().push(ObjectId::new(Class::CONSTRAINT, check.oid));
+        }
+        let runs_statements = |id, own: &[u32]| runs_statements(catalog, &references, id, own);
+        let checks = catalog.constraints.iter().filter(|check| check.kind == ConstraintKind::Check);
+        let checks = checks.map(|check| (check, ObjectId::new(Class::CONSTRAINT, check.oid)));
+        let is_late = |(check, id): &(&Constraint, ObjectId)| {
+            !check.is_validated || runs_statements(*id, &[check.table_oid, check.domain_oid])
+        };
+        let indexes = catalog.indexes.iter().filter(|index| {
+            runs_statements(ObjectId::new(Class::RELATION, index.oid), &[index.table_oid])
+        });
+        RowReaders {
+            checks: checks.filter(is_late).map(|(_, id)| id).collect(),
+            indexes: indexes.map(|index| index.oid).collect(),
+        }
+    }
+}
+
+/// Whether evaluating something may run statements; `own` is what it is part of.
 fn runs_statements(
     catalog: &Catalog,
     references: &HashMap<ObjectId, Vec<ObjectId>>,
-    check: &Constraint,
+    id: ObjectId,
+    own: &[u32],
 ) -> bool {
-    let own = [check.table_oid, check.domain_oid];
     let mut seen = HashSet::new();
-    let mut waiting = vec![ObjectId::new(Class::CONSTRAINT, check.oid)];
+    let mut waiting = vec![id];
     while let Some(id) = waiting.pop() {
         if id.class == Class::FUNCTION && catalog.procedural_functions.contains(&id.oid) {
             return true;

@@ -64,6 +64,12 @@ fn render_table(context: &Context, table: &Table) -> Item {
         let actions = actions.join(", ");
         item.create.push(format!("alter {} only {identity} {actions}", noun(table)));
     }
+    for column in &table.columns {
+        if let Some(sequence) = column::identity_sequence(context, table, column) {
+            let name = quote_qualified(&sequence.schema, &sequence.name);
+            context.take_back_defaults(&mut item, "sequence", &name);
+        }
+    }
     context.annotate(&mut item, id, noun(table), &identity, &table.owner);
     describe_parts(context, table, &identity, &mut item);
     item

@@ -12,6 +12,8 @@ pub struct Builtins {
     pub types: HashSet<String>,
     /// Names of collations that the database's encoding admits.
     pub collations: HashSet<String>,
+    /// Names of settings without a prefix, in lower case.
+    pub settings: HashSet<String>,
     /// Methods of compression that columns can have.
     pub compressions: HashSet<String>,
     pub has_icu: bool,

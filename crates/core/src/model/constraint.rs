@@ -48,6 +48,8 @@ pub struct Constraint {
     pub is_local: bool,
     pub inherited_count: i32,
     pub is_no_inherit: bool,
+    /// Whether the triggers behind a foreign key fire at what its tables' users do.
+    pub has_firing_triggers: bool,
 }
 
 /// An index, with or without a constraint on top.

@@ -52,7 +52,7 @@ pub struct OlderForm {
 }
 
 /// What new objects of a kind, made by a role, grant.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct DefaultAcl {
     pub oid: u32,
     pub role: String,

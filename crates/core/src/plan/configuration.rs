@@ -1,94 +1,89 @@
 //! Rows of extensions' configuration tables: the user's, in tables that an extension brings.
 //!
 //! Which rows are the user's is said by the condition that the extension registered with its table; those
-//! that CREATE EXTENSION inserts do not fulfil it. One task per extension, after everything that such
-//! rows may refer to.
+//! that CREATE EXTENSION inserts do not fulfil it. One task per extension, beside the rows of the tables.
 
 use std::collections::HashSet;
 
 use super::Note;
-use super::build::Plan;
+use super::build::{Input, Plan};
 use super::task::{Format, Load, QualifiedNamePair, Task, TaskKind, Work};
-use crate::ddl::{Item, ItemKind};
+use crate::ddl::ItemKind;
 use crate::model::{Extension, ExtensionConfig};
 use crate::name::QualifiedName;
-use crate::options::Options;
 
 /// The word before an extension's condition.
 const WHERE: &str = "where";
 
-/// Adds the tasks for the extensions among the items to be made, none of them before `after` is done.
-pub fn add(
-    plan: &mut Plan,
-    extensions: &[Extension],
-    items: &[Item],
-    is_kept: &[bool],
-    options: &Options,
-    after: Option<i32>,
-) {
-    if options.schema_only {
-        return;
+/// Adds the tasks for the extensions among the items to be made, none of them before `after` is done;
+/// returns the tables' OIDs on the source, each with its task.
+pub fn add(plan: &mut Plan, input: &Input<'_>, after: Option<i32>) -> Vec<(u32, i32)> {
+    let mut tasks = Vec::new();
+    if input.options.schema_only {
+        return tasks;
     }
-    let kept: HashSet<&str> = items
+    let kept: HashSet<u32> = input
+        .items
         .iter()
-        .zip(is_kept)
+        .zip(input.is_kept)
         .filter(|(item, is_kept)| **is_kept && item.kind == ItemKind::Extension)
-        .map(|(item, _)| item.name.as_str())
+        .map(|(item, _)| item.id.oid)
         .collect();
-    for extension in extensions.iter().filter(|e| kept.contains(e.name.as_str())) {
-        add_extension(plan, extension, after);
+    let extensions = input.source.extensions.iter().zip(&input.wanted.extensions);
+    for (source, wanted) in extensions.filter(|(source, _)| kept.contains(&source.oid)) {
+        if let Some(task) = add_extension(plan, source, wanted, after) {
+            tasks.extend(source.config.iter().map(|config| (config.relation_oid, task)));
+        }
     }
+    tasks
 }
 
-fn add_extension(plan: &mut Plan, extension: &Extension, after: Option<i32>) {
-    let object = format!("configuration of extension {}", extension.name);
-    let (readable, unreadable): (Vec<_>, Vec<_>) =
-        extension.config.iter().partition(|config| config.is_readable);
-    for config in unreadable {
-        plan.notes.push(Note {
-            object: object.clone(),
-            message: format!(
-                "rows of {}.{} are left out: permission denied on the source",
-                config.schema, config.name
-            ),
-        });
+fn add_extension(
+    plan: &mut Plan,
+    source: &Extension,
+    wanted: &Extension,
+    after: Option<i32>,
+) -> Option<i32> {
+    let object = format!("configuration of extension {}", source.name);
+    let (mut loads, mut sequences) = (Vec::new(), Vec::new());
+    for (config, target) in source.config.iter().zip(&wanted.config) {
+        let name = QualifiedName::new(&config.schema, &config.name);
+        let target = QualifiedName::new(&target.schema, &target.name);
+        if !config.is_readable {
+            plan.notes.push(Note {
+                object: object.clone(),
+                message: format!("rows of {name} are left out: permission denied on the source"),
+            });
+        } else if config.is_sequence {
+            sequences.push(QualifiedNamePair { source: name, target });
+        } else {
+            loads.push(new_load(config, name, target));
+        }
     }
-    if readable.is_empty() {
-        return;
+    if loads.is_empty() && sequences.is_empty() {
+        return None;
     }
-    let (sequences, tables): (Vec<_>, Vec<_>) =
-        readable.into_iter().partition(|config| config.is_sequence);
-    let work = Work::Configuration {
-        loads: tables.into_iter().map(new_load).collect(),
-        sequences: sequences
-            .into_iter()
-            .map(|config| {
-                let name = QualifiedName::new(&config.schema, &config.name);
-                QualifiedNamePair { source: name.clone(), target: name }
-            })
-            .collect(),
-    };
     let id = i32::try_from(plan.tasks.len()).map_or(i32::MAX, |count| count + 1);
     plan.tasks.push(Task {
         id,
         kind: TaskKind::Copy,
         object,
         table: None,
-        work,
+        work: Work::Configuration { loads, sequences },
         depends_on: after.into_iter().collect(),
         locks: Vec::new(),
         rows: 0,
         bytes: 0,
     });
+    Some(id)
 }
 
 /// Such a table is not among those of the run, so that it has no number.
-fn new_load(config: &ExtensionConfig) -> Load {
-    let name = QualifiedName::new(&config.schema, &config.name);
+fn new_load(config: &ExtensionConfig, source: QualifiedName, target: QualifiedName) -> Load {
     Load {
         table_id: 0,
-        source: name.clone(),
-        target: name,
+        source,
+        target,
         columns: config.columns.clone(),
         format: Format::text("a configuration table"),
         predicate: strip_where(&config.condition),

@@ -25,6 +25,8 @@ pub struct DataTable {
     pub source: QualifiedName,
     pub target: QualifiedName,
     pub columns: Vec<String>,
+    /// Whether some of the columns are generated on the source, so that COPY alone does not read them.
+    pub has_computed: bool,
     pub format: Format,
     /// Where its rows are; one part, the table itself, unless it is routed.
     pub parts: Vec<Part>,
@@ -118,7 +120,8 @@ impl DataTable {
             target: self.target.clone(),
             columns: self.columns.clone(),
             format: self.format.clone(),
-            predicate: join_conditions(range.predicate.clone(), part.condition.clone()),
+            predicate: self
+                .read_condition(join_conditions(range.predicate.clone(), part.condition.clone())),
             truncate: self.is_loaded_at_once(),
             rows: range.rows,
             bytes: range.bytes,
@@ -126,11 +129,16 @@ impl DataTable {
         part.split.ranges.iter().map(load).collect()
     }
 
+    /// A condition on the source's rows that is there whenever they must be read by a query.
+    fn read_condition(&self, condition: Option<String>) -> Option<String> {
+        condition.or_else(|| self.has_computed.then(|| "true".to_owned()))
+    }
+
     /// The comparison of the table after its copy: the rows asked for against all that the target has.
     pub fn check(&self, table_id: i32) -> CheckTable {
         let source = |part: &Part| CheckPart {
             relation: part.source.clone(),
-            predicate: part.condition.clone(),
+            predicate: self.read_condition(part.condition.clone()),
         };
         let target = |part: &Part| CheckPart { relation: part.target.clone(), predicate: None };
         CheckTable {

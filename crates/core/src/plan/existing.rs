@@ -174,7 +174,10 @@ fn find_present(sides: &Sides<'_>, gone: &HashSet<Identity>, existing: &mut Exis
         let Some(other) = on_target.get(&(item.kind, item.object.as_str())) else {
             continue;
         };
-        let is_missing = |attribute: &&Attribute| !other.attributes.contains(attribute);
+        let is_missing = |attribute: &&Attribute| {
+            let mut others = other.attributes.iter();
+            !others.any(|other| dialect::is_same_text(&other.sql, &attribute.sql))
+        };
         let missing = item.attributes.iter().filter(is_missing).cloned().collect();
         existing.present.insert(position, missing);
         if !dialect::is_same(item.kind, [&item.create, &other.create], majors) {

@@ -5,7 +5,9 @@
 //! lock modes, and a limit on the ranges of one table that are copied at a time.
 //!
 //! A task is `waiting` until its dependencies are done, then `ready`, `running`, and `done`, `failed` or
-//! `skipped` in the end; only a waiting task can be skipped. Ready tasks are in a heap by priority. One that turns out to be blocked is
+//! `skipped` in the end; only a waiting task can be skipped. What comes after rows and keys and is chained
+//! to them for the sake of order alone (the rest of the schema, sequences, materialized views) waits for
+//! their end, whatever that is: what it needs and is not there fails statement by statement. Ready tasks are in a heap by priority. One that turns out to be blocked is
 //! parked at the table that blocks it, in a queue of those that want the same of that table. When
 //! something is released there, only the first of every queue goes back to the heap, and the one after it
 //! follows when the first has got past the table. So a task released costs a few heap operations however
@@ -68,6 +70,10 @@ struct Node {
     dependents: Vec<usize>,
     /// What it wants of which table.
     wants: Vec<(usize, Want)>,
+    /// Whether it only has to wait for the end of what it depends on.
+    goes_on: bool,
+    /// Whether it makes something before the rows, so that nothing goes on without it.
+    is_schema: bool,
     /// The queue it was taken from and has to be followed from, while it is in the heap.
     followed_from: Option<(usize, Want)>,
 }
@@ -178,6 +184,7 @@ impl Graph {
         let mut index_by_table = HashMap::new();
         // What is to be done again before a task that is done: whoever needs the task waits for that.
         let mut behind: HashMap<usize, BTreeSet<usize>> = HashMap::new();
+        let kinds: Vec<TaskKind> = tasks.iter().map(|task| task.kind).collect();
         for (index, task) in tasks.iter().enumerate() {
             let wants = graph.find_wants(task, &mut index_by_table);
             let is_done = done.contains(&task.id);
@@ -195,6 +202,11 @@ impl Graph {
                 }
             }
             let missing = before.len();
+            let is_behind_rows =
+                |needed: &usize| graph.nodes[*needed].goes_on || kinds[*needed] != TaskKind::Ddl;
+            let goes_on =
+                matches!(task.kind, TaskKind::Ddl | TaskKind::Sequence | TaskKind::Refresh)
+                    && before.iter().any(is_behind_rows);
             if is_done {
                 behind.insert(index, before);
             } else {
@@ -211,6 +223,8 @@ impl Graph {
                 missing,
                 dependents: Vec::new(),
                 wants,
+                goes_on,
+                is_schema: task.kind == TaskKind::Ddl && !goes_on,
                 followed_from: None,
             });
             if graph.index_by_id.insert(task.id, index).is_some() {
@@ -404,12 +418,16 @@ impl Graph {
     /// Skips all that depends on a task; returns it in the order of the plan.
     fn skip_dependents(&mut self, index: usize) -> Vec<TaskId> {
         let mut skipped = Vec::new();
+        let spares_what_follows = !self.nodes[index].is_schema;
         let mut to_visit = vec![index];
         while let Some(index) = to_visit.pop() {
             for i in 0..self.nodes[index].dependents.len() {
                 let dependent = self.nodes[index].dependents[i];
                 let node = &mut self.nodes[dependent];
-                if !matches!(node.state, State::Ended(_)) {
+                if node.goes_on && spares_what_follows {
+                    node.missing -= 1;
+                    self.make_ready(dependent);
+                } else if !matches!(node.state, State::Ended(_)) {
                     node.state = State::Ended(Outcome::Skipped);
                     self.open_count -= 1;
                     skipped.push(node.id);

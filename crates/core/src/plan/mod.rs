@@ -1,9 +1,11 @@
 //! A catalog and options to a graph of tasks. Pure.
 //!
-//! `select` and `select_items` say what is wanted, `existing` what the target has already, `ranges`
+//! `select` and `choice` say what is wanted, `existing` what the target has already, `ranges`
 //! and `format` how rows travel; `build` puts it all into tasks, `graph` says which is next.
 
+pub mod adapt;
 pub mod build;
+pub mod choice;
 pub mod configuration;
 pub mod data_table;
 pub mod existing;
@@ -17,7 +19,7 @@ pub mod ranges;
 pub mod rename;
 pub mod roles;
 pub mod select;
-pub mod select_items;
+mod select_items;
 pub mod task;
 pub mod validation;
 pub mod version;

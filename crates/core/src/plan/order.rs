@@ -47,10 +47,15 @@ pub(crate) fn find_splits(items: &[Item], depends: &[Depend]) -> Vec<ObjectId> {
     if splits.is_empty() { graph.find_section_splits(items) } else { splits }
 }
 
+/// What each item needs.
+pub(super) fn find_edges(items: &[Item], depends: &[Depend]) -> Vec<Vec<Edge>> {
+    Graph::new(items, depends).edges
+}
+
 /// That an item needs another, on behalf of one of the addresses that it provides.
-struct Edge {
-    to: usize,
-    part: ObjectId,
+pub(super) struct Edge {
+    pub(super) to: usize,
+    pub(super) part: ObjectId,
 }
 
 /// What each item needs.

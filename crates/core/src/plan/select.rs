@@ -1,8 +1,9 @@
 //! Which schemas, relations and rows a run copies, by the options that choose them.
 //!
-//! A `Selection` is made of options alone. Once the source's schemas and tables are known, `resolve`
+//! A `Selection` is made of options alone. Once the source's schemas and relations are known, `resolve`
 //! makes sure that every pattern means something there and finds the table of every condition. What
-//! belongs to the system is never selected, whatever a pattern says.
+//! belongs to the system is never selected, whatever a pattern says. Patterns for tables fit views,
+//! foreign tables and sequences just as well.
 //!
 //! What is said of a partitioned table holds for its partitions too, at every depth.
 
@@ -34,10 +35,12 @@ pub struct Selection {
     parents: BTreeMap<QualifiedName, QualifiedName>,
 }
 
-/// A table of the source that can be chosen.
+/// A relation of the source that can be chosen.
 #[derive(Debug, Clone)]
 pub struct Candidate {
     pub name: QualifiedName,
+    /// Whether it is a table with rows of its own, or partitions with such rows.
+    pub has_rows: bool,
     /// The partitioned table that it is a partition of.
     pub parent: Option<QualifiedName>,
 }
@@ -85,8 +88,18 @@ impl Selection {
 
     /// Whether a table's rows are copied.
     pub fn selects_data(&self, schema: &str, name: &str) -> bool {
-        self.selects_table(schema, name)
-            && !self.matches_any(&self.exclude_table_data, schema, name)
+        self.selects_table(schema, name) && !self.excludes_data(schema, name)
+    }
+
+    /// Whether a relation is left out by name, or with its schema.
+    pub fn excludes(&self, schema: &str, name: &str) -> bool {
+        self.matches_any(&self.exclude_tables, schema, name)
+            || self.exclude_schemas.iter().any(|pattern| pattern.matches_schema(schema))
+    }
+
+    /// Whether a table's rows, a sequence's value or the rows of a materialized view are left out.
+    pub fn excludes_data(&self, schema: &str, name: &str) -> bool {
+        self.matches_any(&self.exclude_table_data, schema, name)
     }
 
     /// Whether any pattern fits a relation or a partitioned table above it.
@@ -113,6 +126,12 @@ impl Selection {
         !self.tables.is_empty()
     }
 
+    /// Whether only some schemas or tables were asked for, so that what lives in no schema is copied only
+    /// if these need it.
+    pub fn is_partial(&self) -> bool {
+        self.chooses_tables() || self.source_schema.is_some() || !self.schemas.is_empty()
+    }
+
     /// The condition that was given for a table, after `resolve`; those of the partitioned tables above
     /// it hold besides.
     pub fn condition(&self, table: &QualifiedName) -> Option<&str> {
@@ -135,11 +154,13 @@ impl Selection {
             .iter()
             .filter_map(|table| Some((table.name.clone(), table.parent.clone()?)))
             .collect();
-        let tables: Vec<&QualifiedName> = candidates.iter().map(|table| &table.name).collect();
-        let unmatched = self.unmatched(schemas, &tables);
+        let relations: Vec<&QualifiedName> = candidates.iter().map(|table| &table.name).collect();
+        let unmatched = self.unmatched(schemas, &relations);
         if !unmatched.is_empty() {
             return Err(report_unmatched(&unmatched));
         }
+        let tables = candidates.iter().filter(|table| table.has_rows);
+        let tables: Vec<&QualifiedName> = tables.map(|table| &table.name).collect();
         let mut conditions = BTreeMap::new();
         for (pattern, condition) in &self.given_conditions {
             let table = self.find_conditioned(pattern, &tables)?;
@@ -157,12 +178,12 @@ impl Selection {
 
     /// The patterns that fit nothing on the source, each with its option and what it should fit.
     ///
-    /// A pattern that chooses tables has to fit one in the schemas chosen; one that leaves something out
+    /// A pattern that chooses relations has to fit one in the schemas chosen; one that leaves something out
     /// may name what is not chosen anyway.
     pub fn unmatched(
         &self,
         schemas: &[&str],
-        tables: &[&QualifiedName],
+        relations: &[&QualifiedName],
     ) -> Vec<(&'static str, &'static str, &Pattern)> {
         let mut unmatched = Vec::new();
         for (option, patterns) in
@@ -179,13 +200,14 @@ impl Selection {
             ("exclude_table_data", &self.exclude_table_data, false),
         ] {
             let fits = |p: &Pattern| {
-                tables.iter().any(|table| {
-                    p.matches_relation(&table.schema, &table.name)
-                        && !is_system_schema(&table.schema)
-                        && (!is_choice || self.selects_schema(&table.schema))
+                relations.iter().any(|relation| {
+                    p.matches_relation(&relation.schema, &relation.name)
+                        && !is_system_schema(&relation.schema)
+                        && (!is_choice || self.selects_schema(&relation.schema))
                 })
             };
-            unmatched.extend(patterns.iter().filter(|p| !fits(p)).map(|p| (option, "table", p)));
+            let what = "table, view or sequence";
+            unmatched.extend(patterns.iter().filter(|p| !fits(p)).map(|p| (option, what, p)));
         }
         unmatched
     }
@@ -278,167 +300,4 @@ fn report_unmatched(unmatched: &[(&'static str, &'static str, &Pattern)]) -> Err
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    const SCHEMAS: &[&str] = &["public", "My.Schema", "audit", "pg_catalog"];
-
-    fn tables() -> Vec<Candidate> {
-        let plain = [
-            ("public", "users"),
-            ("public", "votes"),
-            ("public", "q\"q"),
-            ("My.Schema", "Users"),
-            ("My.Schema", "a.b\n%"),
-            ("audit", "votes"),
-            ("pg_catalog", "pg_class"),
-        ];
-        plain.map(|(schema, name)| candidate(schema, name, None)).to_vec()
-    }
-
-    fn candidate(schema: &str, name: &str, parent: Option<&str>) -> Candidate {
-        Candidate {
-            name: QualifiedName::new(schema, name),
-            parent: parent.map(|parent| QualifiedName::new("public", parent)),
-        }
-    }
-
-    /// A partitioned table with two levels of partitions, one of them in another schema.
-    fn partitions() -> Vec<Candidate> {
-        let mut tables = tables();
-        tables.push(candidate("public", "log", None));
-        tables.push(candidate("public", "log_2024", Some("log")));
-        tables.push(candidate("audit", "log_2024_1", Some("log_2024")));
-        tables
-    }
-
-    fn select(options: Value) -> Selection {
-        let options = Options::parse(&options).expect("valid options");
-        Selection::new(&options).expect("valid patterns")
-    }
-
-    /// Names of the tables for which `is_chosen` holds, as `schema.name`.
-    fn names(is_chosen: impl Fn(&str, &str) -> bool) -> Vec<String> {
-        let tables = partitions().into_iter().map(|table| table.name);
-        let tables = tables.filter(|table| is_chosen(&table.schema, &table.name));
-        tables.map(|table| table.to_string()).filter(|name| !name.contains(".log")).collect()
-    }
-
-    fn refuse(options: Value) -> Error {
-        select(options).resolve(SCHEMAS, &tables()).expect_err("refused")
-    }
-
-    #[test]
-    fn everything_but_the_system_is_selected_by_default() {
-        let selection = select(json!({}));
-        assert_eq!(names(|s, n| selection.selects_table(s, n)).len(), 6);
-        assert!(!selection.selects_schema("information_schema"));
-        assert!(selection.selects_schema("my_pgmig_x"));
-    }
-
-    #[test]
-    fn schemas_and_tables_narrow_each_other() {
-        let selection = select(json!({
-            "schemas": ["public", "\"My.Schema\""],
-            "exclude_schemas": "pub*",
-            "tables": ["Users", "votes"],
-        }));
-        assert_eq!(names(|s, n| selection.selects_table(s, n)), ["My.Schema.Users"]);
-        let selection = select(json!({"source_schema": "public", "exclude_tables": "*\"\"\"\"*"}));
-        let chosen = names(|s, n| selection.selects_table(s, n));
-        assert_eq!(chosen, ["public.users", "public.votes"]);
-    }
-
-    #[test]
-    fn excluded_data_leaves_the_table_selected() {
-        let selection = select(json!({"exclude_table_data": "audit.*"}));
-        assert!(selection.selects_table("audit", "votes"));
-        assert!(!selection.selects_data("audit", "votes"));
-        assert!(selection.selects_data("public", "votes"));
-    }
-
-    #[test]
-    fn a_pattern_that_matches_nothing_is_an_error_that_names_it() {
-        let error = refuse(json!({"tables": ["public.*", "Votes"], "exclude_schemas": "pg_*"}));
-        assert_eq!(
-            error.to_string(),
-            "pattern \"pg_*\" in option \"exclude_schemas\" matches no schema"
-        );
-        assert_eq!(
-            error.detail(),
-            Some("Likewise, pattern \"Votes\" in option \"tables\" matches no table.")
-        );
-        refuse(json!({"schemas": "publc"}));
-        refuse(json!({"exclude_tables": "x"}));
-        refuse(json!({"exclude_table_data": "public.x"}));
-        refuse(json!({"source_schema": "Public"}));
-        // Its only tables lie outside of the schemas chosen.
-        refuse(json!({"schemas": "public", "tables": "audit.votes"}));
-    }
-
-    #[test]
-    fn an_exclusion_may_name_what_is_not_chosen_anyway() {
-        let mut selection = select(json!({"schemas": "public", "exclude_tables": "audit.votes"}));
-        assert!(selection.resolve(SCHEMAS, &tables()).is_ok());
-    }
-
-    #[test]
-    fn conditions_are_found_by_table() {
-        let mut selection = select(json!({"where": {
-            "public.votes": "a", "Users": "b", "\"My.Schema\".\"a.b\n%\"": "c", "public.\"q\"\"q\"": "d"
-        }}));
-        selection.resolve(SCHEMAS, &tables()).expect("resolved");
-        selection.resolve(SCHEMAS, &tables()).expect("resolved again");
-        let condition =
-            |schema, name| selection.condition(&QualifiedName::new(schema, name)).unwrap_or("-");
-        assert_eq!(condition("public", "votes"), "a");
-        assert_eq!(condition("audit", "votes"), "-");
-        assert_eq!(condition("My.Schema", "Users"), "b");
-        assert_eq!(condition("My.Schema", "a.b\n%"), "c");
-        assert_eq!(condition("public", "q\"q"), "d");
-    }
-
-    #[test]
-    fn a_condition_must_be_for_exactly_one_copied_table() {
-        let error = refuse(json!({"where": {"votes": "a"}}));
-        assert_eq!(error.detail(), Some("It matches \"public.votes\", \"audit.votes\"."));
-        assert!(refuse(json!({"where": {"x": "a"}})).to_string().ends_with("matches no table"));
-        let error = refuse(json!({"where": {"users": "a"}, "exclude_table_data": "users"}));
-        assert!(error.to_string().ends_with("whose rows are copied"));
-        let error = refuse(json!({"where": {"users": "a", "public.users": "b"}}));
-        assert!(error.to_string().contains("two conditions"));
-        // An unambiguous choice of schemas makes a bare name unambiguous.
-        let mut selection = select(json!({"schemas": "audit", "where": {"votes": "a"}}));
-        assert!(selection.resolve(SCHEMAS, &tables()).is_ok());
-    }
-
-    #[test]
-    fn partitions_go_with_their_partitioned_table() {
-        let resolved = |options| {
-            let mut selection = select(options);
-            selection.resolve(SCHEMAS, &partitions()).expect("resolved");
-            selection
-        };
-        let selection = resolved(json!({"tables": "log", "where": {"log*": "a"}}));
-        assert!(selection.selects_table("audit", "log_2024_1"));
-        assert!(!selection.selects_table("audit", "votes"));
-        let condition = |schema, name| selection.condition(&QualifiedName::new(schema, name));
-        assert_eq!(condition("public", "log"), Some("a"));
-        assert_eq!(condition("public", "log_2024"), None);
-        let selection = resolved(json!({"exclude_tables": "log_2024"}));
-        assert!(selection.selects_table("public", "log"));
-        assert!(!selection.selects_table("audit", "log_2024_1"));
-        let selection = resolved(json!({"exclude_table_data": "public.log"}));
-        assert!(selection.selects_table("audit", "log_2024_1"));
-        assert!(!selection.selects_data("audit", "log_2024_1"));
-    }
-
-    #[test]
-    fn a_malformed_pattern_is_named_with_its_option() {
-        let options = Options::parse(&json!({"exclude_tables": "a.b.c"})).expect("valid options");
-        let error = Selection::new(&options).expect_err("refused");
-        assert_eq!(error.to_string(), "invalid pattern in option \"exclude_tables\": \"a.b.c\"");
-    }
-}
+mod tests;

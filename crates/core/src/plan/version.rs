@@ -7,6 +7,7 @@
 
 mod collation;
 mod older;
+mod setting;
 mod text;
 mod unknown;
 
@@ -57,8 +58,10 @@ pub fn express_in(catalog: &mut Cow<'_, Catalog>, servers: Servers<'_>) {
     let own = catalog.server.version_num / 10_000;
     let unknown = Unknown::new(servers.source, builtins, major);
     let collations = Collations::new(servers.source, builtins);
+    let settings = setting::find_missing(servers.source, builtins);
     let lacks_compression = older::uses_compression_beyond(catalog, builtins);
-    if own == major && unknown.is_empty() && collations.is_empty() && !lacks_compression {
+    let lacks_nothing = unknown.is_empty() && collations.is_empty() && settings.is_empty();
+    if own == major && lacks_nothing && !lacks_compression {
         return;
     }
     let catalog = catalog.to_mut();
@@ -71,6 +74,7 @@ pub fn express_in(catalog: &mut Cow<'_, Catalog>, servers: Servers<'_>) {
     older::express(catalog, servers, &mut losses);
     leave_out_constraints(catalog, major, &unknown, &mut losses);
     unknown.leave_out(catalog, &mut losses);
+    setting::leave_out(catalog, &settings, &mut losses);
     collations.replace_all(catalog, builtins.has_icu, &mut losses);
     for definition in &mut catalog.definitions {
         if let Some(older) = definition.older_form(major).cloned() {

@@ -1,10 +1,10 @@
 //! Foreign keys, and whether they can be trusted.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use super::{Builder, Stage, lock_all};
 use crate::ddl::Item;
-use crate::model::{ConstraintKind, TableKind};
+use crate::model::{Constraint, ConstraintKind, TableKind};
 use crate::options::ForeignKeys;
 use crate::plan::task::{LockMode, Statement, StatementMode, TaskKind, Work};
 
@@ -109,6 +109,9 @@ impl Builder<'_> {
         if !key.is_validated || !key.is_enforced {
             return Some("the source has not validated it".to_owned());
         }
+        if !self.has_firing_triggers(key) {
+            return Some("its triggers do not fire on the source".to_owned());
+        }
         for end in [key.table_oid, key.referenced_table_oid] {
             for oid in self.with_descendants(end) {
                 let Some(table) = self.tables_by_oid.get(&oid) else {
@@ -126,5 +129,20 @@ impl Builder<'_> {
             }
         }
         None
+    }
+
+    /// Whether the source has kept watch over a foreign key, in partitions too.
+    fn has_firing_triggers(&self, key: &Constraint) -> bool {
+        let mut family = HashSet::from([key.oid]);
+        let mut waiting = vec![key];
+        while let Some(key) = waiting.pop() {
+            if !key.has_firing_triggers {
+                return false;
+            }
+            let keys = self.input.wanted.constraints.iter();
+            let clones = keys.filter(|clone| clone.parent_oid == key.oid);
+            waiting.extend(clones.filter(|clone| family.insert(clone.oid)));
+        }
+        true
     }
 }

@@ -13,7 +13,7 @@ impl Builder<'_> {
     pub(super) fn add_keys(&mut self, after: Option<i32>) {
         let input = self.input;
         let mut grouped: HashMap<usize, Vec<usize>> = HashMap::new();
-        let mut parents = Vec::new();
+        let (mut parents, mut readers) = (Vec::new(), Vec::new());
         for (position, item) in input.items.iter().enumerate() {
             let (Stage::Key, Some(table_oid)) = (self.stages[position], item.table_oid) else {
                 continue;
@@ -22,6 +22,9 @@ impl Builder<'_> {
                 continue;
             }
             match self.group_of.get(&table_oid) {
+                _ if item.reads_rows && !self.is_partitioned(table_oid) => {
+                    readers.push((position, table_oid));
+                }
                 Some(group) => grouped.entry(*group).or_default().push(position),
                 None if self.is_partitioned(table_oid) => parents.push(position),
                 None => self.add_large_key(position, item, table_oid, after),
@@ -36,7 +39,22 @@ impl Builder<'_> {
         for chunk in parents.chunks(STATEMENTS_PER_TASK) {
             self.add_key_batch(chunk, after);
         }
+        if !readers.is_empty() {
+            let rows = self.add_rows_barrier(after);
+            for (position, table_oid) in readers {
+                self.add_large_key(position, &input.items[position], table_oid, rows);
+            }
+        }
         self.add_attachments();
+    }
+
+    /// A task that waits for the rows of all tables.
+    fn add_rows_barrier(&mut self, after: Option<i32>) -> Option<i32> {
+        let mut needed: BTreeSet<i32> = after.into_iter().collect();
+        let copies = self.plan.tasks.iter().filter(|task| task.kind == TaskKind::Copy);
+        needed.extend(copies.map(|task| task.id));
+        let work = Work::Statements { statements: Vec::new() };
+        Some(self.push(TaskKind::Ddl, "all rows are in place".to_owned(), work, needed))
     }
 
     pub(super) fn is_partitioned(&self, oid: u32) -> bool {
@@ -60,14 +78,7 @@ impl Builder<'_> {
         let finishing: Vec<_> =
             item.using_index.iter().cloned().chain(attributes.iter().cloned()).collect();
         let (kind, mode, sqls) = match &item.index_definition {
-            Some(definition) => {
-                // The item's own statement is the one between those that choose a tablespace.
-                let mut sqls = item.create.clone();
-                if let Some(add) = sqls.iter_mut().find(|sql| sql.starts_with("alter table")) {
-                    add.clone_from(definition);
-                }
-                (TaskKind::Index, LockMode::Share, sqls)
-            }
+            Some(definition) => (TaskKind::Index, LockMode::Share, vec![definition.clone()]),
             None if item.kind == ItemKind::Index => {
                 (TaskKind::Index, LockMode::Share, item.create.clone())
             }

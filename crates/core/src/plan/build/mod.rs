@@ -36,7 +36,8 @@ const STATEMENTS_PER_TASK: usize = 200;
 
 /// All that a plan is made of.
 pub struct Input<'a> {
-    /// The source's catalog under the names that it gets on the target.
+    pub source: &'a Catalog,
+    /// The same under the names that it gets on the target, as far as the target can have it.
     pub wanted: &'a Catalog,
     /// Its items, in order.
     pub items: &'a [Item],
@@ -69,6 +70,7 @@ pub fn build(input: &Input<'_>) -> Plan {
     let cleared = builder.add_clearing(roles);
     let schema = builder.add_schema(cleared);
     builder.add_copies(schema);
+    builder.add_configuration(schema);
     builder.add_keys(schema);
     builder.add_logging();
     builder.add_foreign_keys();
@@ -78,8 +80,6 @@ pub fn build(input: &Input<'_>) -> Plan {
     builder.add_analyze();
     let barrier = builder.add_barrier(schema);
     builder.add_sequences(barrier);
-    let (plan, extensions) = (&mut builder.plan, &input.wanted.extensions);
-    configuration::add(plan, extensions, input.items, input.is_kept, input.options, barrier);
     let barrier = builder.add_amendments(barrier);
     builder.add_rest(barrier);
     builder.plan
@@ -187,6 +187,13 @@ impl<'a> Builder<'a> {
 
     fn is_table(&self, oid: Option<u32>) -> bool {
         oid.is_some_and(|oid| self.tables_by_oid.contains_key(&oid))
+    }
+
+    /// Rows of configuration tables, which foreign keys may refer to.
+    fn add_configuration(&mut self, after: Option<i32>) {
+        let input = self.input;
+        let copies = configuration::add(&mut self.plan, input, after);
+        self.copies_of.extend(copies.into_iter().map(|(table, task)| (table, vec![task])));
     }
 
     /// Whether the run makes the item: it is wanted and not on the target already.

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::ddl::ItemKind;
+use crate::token::with_bare_names;
 
 /// From this version on the columns of a single relation are printed without its name.
 const BARE_COLUMNS: u32 = 16;
@@ -18,9 +19,21 @@ pub(super) fn is_same(kind: ItemKind, statements: [&[String]; 2], majors: [u32; 
             without_qualifiers
         }
         ItemKind::Trigger if differ_at(TRIGGER_FUNCTIONS) => with_functions,
-        _ => return left == right,
+        _ => return is_same_texts(left, right),
     };
-    left.len() == right.len() && left.iter().zip(right).all(|(l, r)| rewrite(l) == rewrite(r))
+    left.len() == right.len()
+        && left.iter().zip(right).all(|(l, r)| is_same_text(&rewrite(l), &rewrite(r)))
+}
+
+/// The same for lists of statements.
+pub(super) fn is_same_texts(left: &[String], right: &[String]) -> bool {
+    left.len() == right.len() && left.iter().zip(right).all(|(l, r)| is_same_text(l, r))
+}
+
+/// Whether two statements of one server differ in no more than the quotes of names, which a schema's new
+/// name brings about.
+pub(super) fn is_same_text(left: &str, right: &str) -> bool {
+    left == right || with_bare_names(left) == with_bare_names(right)
 }
 
 fn with_functions(sql: &str) -> Cow<'_, str> {

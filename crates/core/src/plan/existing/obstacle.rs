@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::dialect::is_same_texts;
 use super::{Identity, Pair, Sides, identify, kept_items};
 use crate::Result;
 use crate::ddl::{Item, ItemKind};
@@ -209,7 +210,10 @@ pub(super) fn check_types(sides: &Sides<'_>, loaded: &[Pair<'_>]) -> Result<()> 
         .collect();
     let differing: HashMap<u32, &Item> = kept_items(sides)
         .filter(|item| item.kind == ItemKind::Type)
-        .filter(|item| on_target.get(&identify(item)).is_some_and(|o| o.create != item.create))
+        .filter(|item| {
+            let other = on_target.get(&identify(item));
+            other.is_some_and(|other| !is_same_texts(&item.create, &other.create))
+        })
         .flat_map(|item| item.provides.iter().map(move |id| (id, item)))
         .filter(|(id, _)| id.class == Class::TYPE)
         .map(|(id, item)| (id.oid, item))

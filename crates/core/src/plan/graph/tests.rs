@@ -346,3 +346,38 @@ fn a_hundred_thousand_tasks_take_well_under_a_second() {
     // grows with the square of the ranges takes minutes.
     assert!(elapsed < Duration::from_secs(5), "{elapsed:?}");
 }
+
+#[test]
+fn what_follows_the_rows_for_the_sake_of_order_goes_on_when_some_of_them_fail() {
+    let tasks = [
+        task(1, TaskKind::Ddl, 0, &[]),
+        task(2, TaskKind::Copy, MB, &[1]),
+        task(3, TaskKind::Copy, MB, &[1]),
+        task(4, TaskKind::Index, MB, &[2]),
+        task(5, TaskKind::Ddl, 0, &[2, 3, 4]),
+        task(6, TaskKind::Refresh, MB, &[5]),
+        task(7, TaskKind::Ddl, 0, &[6]),
+        task(8, TaskKind::Sequence, 0, &[5]),
+    ];
+    let mut graph = graph(&tasks);
+    assert_eq!(start_all(&mut graph), [1]);
+    finish(&mut graph, 1);
+    assert_eq!(start_all(&mut graph), [2, 3]);
+    assert_eq!(graph.finish(2, Outcome::Failed).expect("it was running"), [4]);
+    assert!(start_all(&mut graph).is_empty());
+    finish(&mut graph, 3);
+    assert_eq!(start_all(&mut graph), [5]);
+    finish(&mut graph, 5);
+    assert_eq!(start_all(&mut graph), [6, 8]);
+    assert!(graph.finish(6, Outcome::Failed).expect("it was running").is_empty());
+    assert_eq!(start_all(&mut graph), [7]);
+    finish(&mut graph, 7);
+    finish(&mut graph, 8);
+    assert!(graph.is_finished());
+    // What the schema needs is another matter.
+    let mut graph = Graph::new(&tasks, &[], 8).expect("a valid plan");
+    assert_eq!(start_all(&mut graph), [1]);
+    let skipped = graph.finish(1, Outcome::Failed).expect("it was running");
+    assert_eq!(skipped, [2, 3, 4, 5, 6, 7, 8]);
+    assert!(graph.is_finished());
+}

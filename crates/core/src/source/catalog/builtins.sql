@@ -34,6 +34,12 @@ select
           where d.datname = pg_catalog.current_database()))
     order by c.collname
   ) as collations,
+  array(
+    select pg_catalog.lower(s.name)
+    from pg_catalog.pg_settings s
+    where s.name !~ '[.]'
+    order by s.name
+  ) as settings,
   coalesce(
     (
       select s.enumvals

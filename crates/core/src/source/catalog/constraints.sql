@@ -19,7 +19,13 @@ select
   0 as parent_oid, -- 10-
   k.conislocal as is_local,
   k.coninhcount as inherited_count,
-  k.connoinherit as is_no_inherit
+  k.connoinherit as is_no_inherit,
+  not exists (
+    select
+    from pg_catalog.pg_trigger t
+    where t.tgconstraint = k.oid
+      and t.tgenabled in ('D', 'R')
+  ) as has_firing_triggers
 from pg_catalog.pg_constraint k
 join pg_catalog.pg_namespace n on n.oid = k.connamespace
 left join pg_catalog.pg_class c on c.oid = k.conrelid
