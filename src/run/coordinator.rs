@@ -171,8 +171,12 @@ impl Run {
             if let Some(error) = error {
                 self.state.insert_event(self.id, &Event::failure("run", error))?;
             }
+            self.state.stop_tasks(self.id)?;
             self.state.finish_run(self.id, state, error)
         });
+        // On a disk that is full there may be room for this much: the row's own page has some.
+        let recorded =
+            recorded.or_else(|_| transaction::run(|| self.state.finish_run(self.id, state, error)));
         if let Err(error) = recorded {
             pgrx::warning!("pgmig: the end of run {} could not be recorded: {error}", self.id);
         }

@@ -85,7 +85,8 @@ struct Bench {
 impl Bench {
     fn command(cluster: &Cluster, database: &str) -> Result<Command> {
         let mut pgbench = cluster.installation().server_program("pgbench")?;
-        pgbench.arg("--dbname").arg(cluster.dsn(database)).stderr(Stdio::null());
+        // As an argument: the option for it has another meaning before PostgreSQL 17.
+        pgbench.arg(cluster.dsn(database)).stderr(Stdio::null());
         Ok(pgbench)
     }
 

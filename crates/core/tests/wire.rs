@@ -373,6 +373,15 @@ fn tables_are_locked_before_the_snapshot_sees_them() {
     assert!(matches!(another, Err(Error::SnapshotGone)), "{another:?}");
     assert_eq!(importer.transaction_status(), TransactionStatus::Idle);
 
+    // What is gone or busy does not keep the rest from being locked.
+    let held_tables = [QualifiedName::new("public", "gone"), QualifiedName::new("public", "a")];
+    snapshot::lock_available(&mut holder, &held_tables).unwrap();
+    assert_eq!(holder.transaction_status(), TransactionStatus::InTransaction);
+    let locked =
+        "select count(*) from pg_locks where pid = pg_backend_pid() and mode = 'AccessShareLock'
+        and relation = 'public.a'::regclass";
+    assert_eq!(value(&mut holder, locked), "1");
+
     // Names start over when a server does, and may be another database's by then.
     cluster.client().batch_execute("create database other").unwrap();
     let (socket, port) = (cluster.socket().display(), cluster.port);

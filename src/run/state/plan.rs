@@ -130,8 +130,13 @@ impl State {
             .map(|table| json!({"table_schema": table.schema, "table_name": table.name}))
             .collect();
         let overlap = self.query_one::<String>(
-            "select pg_catalog.format('run %s, table \"%s.%s\"', other.run_id, mine.table_schema,
-                 mine.table_name)
+            "select pg_catalog.format('%s, table \"%s.%s\"',
+                 case
+                     when pg_catalog.pg_has_role(session_user, other.role_id, 'usage')
+                     then pg_catalog.format('run %s', other.run_id)
+                     else 'a run of another role'
+                 end,
+                 mine.table_schema, mine.table_name)
              from pg_catalog.json_to_recordset($2::json) mine(table_schema name, table_name name)
              join pgmig.run_table theirs
                  on theirs.table_schema = mine.table_schema

@@ -283,14 +283,19 @@ impl State {
         Ok(())
     }
 
-    /// Ends a run. Tasks that were under way are to come again.
-    pub fn finish_run(&self, run: RunId, state: FinalState, error: Option<&Error>) -> Result<()> {
+    /// Records that tasks which were under way are to come again.
+    pub fn stop_tasks(&self, run: RunId) -> Result<()> {
         self.execute(
             "update pgmig.task
              set state = 'pending', worker_pid = null, started_at = null
              where run_id = $1 and state = 'running'",
             &[run.into()],
         )?;
+        Ok(())
+    }
+
+    /// Ends a run.
+    pub fn finish_run(&self, run: RunId, state: FinalState, error: Option<&Error>) -> Result<()> {
         self.execute(
             "update pgmig.run
              set state = $2, finished_at = pg_catalog.clock_timestamp(),

@@ -313,7 +313,8 @@ pub const VALID: &[OptionSpec] = &[
             has_off: false,
         }),
         default: "\"30d\"",
-        meaning: "time after which the details of ended runs are pruned, in days or with a unit",
+        meaning: "time after which the details of ended runs are pruned, in days or with a unit; of those \
+                  that can be resumed not before 90 days",
     },
 ];
 

@@ -186,11 +186,21 @@ pub fn lock_nowait(
     Ok((LockOutcome::Locked, files))
 }
 
-/// Locks those of the tables in the open transaction for which nobody has to be waited for.
+/// Locks those of the tables in the open transaction that are there and for which nobody has to be waited
+/// for.
 pub fn lock_available(connection: &mut Connection, tables: &[QualifiedName]) -> Result<()> {
-    if lock_nowait(connection, tables)?.0 == LockOutcome::Busy {
+    let mut try_lock = |tables: &[QualifiedName]| match lock_nowait(connection, tables) {
+        Ok((outcome, _)) => Ok(outcome == LockOutcome::Locked),
+        Err(Error::Remote(error)) if UNDEFINED.contains(&error.sqlstate.as_str()) => {
+            let sql = "rollback to savepoint pgmig_lock; release savepoint pgmig_lock";
+            connection.execute(sql)?;
+            Ok(false)
+        }
+        Err(error) => Err(error),
+    };
+    if !try_lock(tables)? {
         for table in tables {
-            lock_nowait(connection, std::slice::from_ref(table))?;
+            try_lock(std::slice::from_ref(table))?;
         }
     }
     Ok(())

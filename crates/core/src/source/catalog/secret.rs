@@ -1,5 +1,7 @@
 //! Statements that hold secrets, read anew whenever one is run, so that they are stored nowhere.
 
+use zeroize::Zeroize;
+
 use super::{Secrets, read_rows_with};
 use crate::model::{Class, Definition, ObjectId};
 use crate::source::CatalogSession;
@@ -18,13 +20,21 @@ pub fn read_statement(
         Class::ROLE => include_str!("definition/passwords.sql"),
         _ => return Err(Error::Internal(format!("class {} has no secrets", id.class.0))),
     };
-    let definitions: Vec<Definition> = read_rows_with(session, query, Secrets::Shown)?;
-    let found = definitions.into_iter().find(|definition| definition.id.oid == id.oid);
-    Ok(found.and_then(|definition| {
+    let mut definitions: Vec<Definition> = read_rows_with(session, query, Secrets::Shown)?;
+    let found = definitions.iter().find(|definition| definition.id.oid == id.oid);
+    let statement = found.and_then(|definition| {
         let create = match definition.older_form(target_major) {
             Some(older) => &older.create,
             None => &definition.create,
         };
         create.first().cloned()
-    }))
+    });
+    // The secrets of all the others came along.
+    for definition in &mut definitions {
+        definition.create.zeroize();
+        for older in definition.older.iter_mut().flatten() {
+            older.create.zeroize();
+        }
+    }
+    Ok(statement)
 }

@@ -10,6 +10,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
+use zeroize::Zeroize;
+
 use super::message::{self, HEADER_BYTES};
 use super::silence::{self, Silence};
 use super::socket::{Socket, Stream};
@@ -352,5 +354,7 @@ impl Drop for Channel {
             let _ = self.send(&message::terminate());
             self.socket.shut_down();
         }
+        // The last messages may have held secrets.
+        self.buffer.zeroize();
     }
 }

@@ -115,13 +115,6 @@ fn a_server_without_end_is_given_up() {
 fn rows_that_are_kept_count_with_what_they_take_in_memory() {
     // On the wire each of these takes four bytes for every value.
     let row = fake::row(&[None; 1000]);
-    let mut connection = fake::endless(fake::columns(), row.clone());
-    let mut rows = 0_u64;
-    let streamed = connection.for_each_row("select", &mut |_| {
-        rows += 1;
-        Ok(())
-    });
-    assert!(matches!(streamed, Err(Error::Protocol(_))));
     let finite: Vec<Vec<u8>> = [
         vec![fake::columns()],
         vec![row; 10_000],
@@ -130,7 +123,6 @@ fn rows_that_are_kept_count_with_what_they_take_in_memory() {
     .concat();
     let kept = answering(&finite).query("select");
     assert!(matches!(kept, Err(Error::Protocol(_))), "kept");
-    assert!(rows > 10_000);
 }
 
 #[test]
