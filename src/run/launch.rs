@@ -128,7 +128,8 @@ pub fn start(request: &Request) -> Result<Started> {
         // The status comes first: a coordinator that answers and ends in between has answered.
         let status = worker.status();
         match mailbox.state() {
-            ACCEPTED => return Ok(Started { run: mailbox.number(), mailbox }),
+            // A run may fail before this is looked at.
+            ACCEPTED | ENDED => return Ok(Started { run: mailbox.number(), mailbox }),
             REFUSED => return Err(SentError::decode(&mailbox.take_text()).0),
             _ if status == WorkerStatus::Stopped => return Err(coordinator_died()),
             _ => latch::wait(POLL),

@@ -67,9 +67,9 @@ fn a_deadlock_on_the_target_is_got_over_whatever_is_to_be_done_on_errors() -> Re
         databases.execute_on_source(
             "create table a (id int); insert into a values (1);
              create table b (id int); insert into b values (1);
-             create function halt(int) returns int immutable language plpgsql as $$ begin
-                 perform pg_catalog.pg_advisory_xact_lock_shared(44); return $1; end $$;
-             create index a_halts on a (halt(id)); create index b_plain on b (id)",
+             create function halt(int8) returns void immutable strict
+                 language internal as 'pg_advisory_xact_lock_shared_int8';
+             create index a_halts on a ((halt(id + 43) is null)); create index b_plain on b (id)",
         )?;
         let mut halter = databases.target()?;
         halter.batch_execute("select pg_advisory_lock(44)")?;
@@ -122,10 +122,15 @@ fn a_coordinator_that_has_lost_its_session_locks_the_source_again() -> Result<()
         );
         Ok(source.execute(&sql, &[])?)
     };
+    let before = locked.replace("count(distinct l.pid)", "string_agg(distinct l.pid::text, ',')");
+    let before: String = source.query_one(&before, &[])?.get(0);
     ensure!(end(&mut source, "a.state = 'idle in transaction'")? == 1);
     ensure!(end(&mut source, "a.wait_event_type = 'Lock'")? == 1);
+    let again = format!("{locked} and a.pid not in ({before})");
+    eventually("two other sessions lock the source again", || {
+        Ok(source.query_one(&again, &[])?.get::<_, i64>(0) == 2)
+    })?;
     gate.await_run()?;
-    ensure!(source.query_one(locked, &[])?.get::<_, i64>(0) == 2);
     gate.open()?;
     databases.target()?.query("select from pgmig.wait($1)", &[&run])?;
     let snapshots = "select state || ' ' || snapshots from pgmig.runs";
