@@ -560,10 +560,12 @@ fn memberships_of_several_grantors_arrive_from_18() -> Result<()> {
     let is_whole = pair.target.installation().major()? >= 16;
     let columns = if is_whole { ", inherit_option, set_option, grantor::regrole" } else { "" };
     let query = format!(
-        "select distinct roleid::regrole, member::regrole, bool_or(admin_option) over (
-             partition by roleid, member){columns}
-         from pg_catalog.pg_auth_members
-         where member::regrole::text !~ '^pg_' order by 1, 2"
+        "select q::text from (
+             select distinct roleid::regrole, member::regrole, bool_or(admin_option) over (
+                 partition by roleid, member){columns}
+             from pg_catalog.pg_auth_members
+             where member::regrole::text !~ '^pg_'
+         ) q order by 1"
     );
     let (name, pair) = (databases.name(), databases.pair());
     assert_eq!(pair.target.psql(name, &query)?, pair.source.psql(name, &query)?);
