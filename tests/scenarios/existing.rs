@@ -18,25 +18,18 @@ fn migrate_well(databases: &Databases<'_>, options: &str) -> Result<()> {
     Ok(())
 }
 
-/// The first column of a query on the target, as text.
-fn read(databases: &Databases<'_>, query: &str) -> Result<Vec<String>> {
-    let rows = databases.pair().target.psql(databases.name(), query)?;
-    Ok(rows.lines().map(str::to_owned).collect())
-}
-
 /// What the last run had to say about an object.
 fn events(databases: &Databases<'_>, object: &str) -> Result<Vec<String>> {
     let query = format!(
         "select message from pgmig.events
         where object = '{object}' and run_id = (select max(run_id) from pgmig.runs) order by event_id"
     );
-    read(databases, &query)
+    databases.target_lines(&query)
 }
 
 /// Definitions and rows of everything outside pgmig's schema, to see that nothing was changed.
 fn fingerprint(databases: &Databases<'_>) -> Result<Vec<String>> {
-    read(
-        databases,
+    databases.target_lines(
         "select c.oid, c.relname, c.relfilenode, c.relhastriggers from pg_class c
         where c.relnamespace not in ('pgmig'::regnamespace, 'pg_toast'::regnamespace)
         and c.oid > 16383 order by 1",
@@ -82,7 +75,7 @@ fn objects_that_are_there_get_the_attributes_they_lack() -> Result<()> {
     databases.expect_same_schema()?;
     migrate_well(&databases, "{}")?;
     databases.expect_same_schema()?;
-    assert_eq!(read(&databases, "select object || message from pgmig.events")?, [""; 0]);
+    assert_eq!(databases.target_lines("select object || message from pgmig.events")?, [""; 0]);
     drop(databases);
     for cluster in [&pair.source, &pair.target] {
         cluster.execute("postgres", "drop role existing_owner, existing_reader")?;
@@ -117,7 +110,7 @@ fn other_definitions_are_kept_and_reported_and_foreign_objects_left_alone() -> R
             "{object}"
         );
     }
-    assert_eq!(read(&databases, "select f() + v.one + mine_too.y from v, mine_too")?, ["5"]);
+    assert_eq!(databases.target_lines("select f() + v.one + mine_too.y from v, mine_too")?, ["5"]);
     Ok(())
 }
 
@@ -288,7 +281,7 @@ fn a_partition_that_only_the_target_has_is_not_dropped_unasked() -> Result<()> {
         "create table p2 partition of p for values in (2); insert into p2 values (2, 2)",
     )?;
     migrate_well(&databases, "{}")?;
-    assert_eq!(read(&databases, "select count(*) from p2")?, ["1"]);
+    assert_eq!(databases.target_lines("select count(*) from p2")?, ["1"]);
     let error = refuse(&databases, r#"{"drop_existing_tables": true}"#)?;
     assert_eq!(error.detail(), Some("Left alone: \"public.p2\"."));
     migrate_well(&databases, r#"{"drop_existing_tables": true, "overwrite": true}"#)?;
@@ -299,22 +292,21 @@ fn a_partition_that_only_the_target_has_is_not_dropped_unasked() -> Result<()> {
 fn definitions_and_rows_can_be_copied_apart() -> Result<()> {
     let databases = databases("apart", DEPENDENTS, "")?;
     databases.migrate(r#"{"schema_only": true}"#)?;
-    assert_eq!(read(&databases, "select count(*) from a")?, ["0"]);
+    assert_eq!(databases.target_lines("select count(*) from a")?, ["0"]);
     databases
         .execute_on_target("create index own on a (x) where x > 0; comment on table a is 'kept'")?;
-    let before =
-        read(&databases, "select indexdef from pg_indexes where schemaname = 'public' order by 1")?;
+    let before = databases
+        .target_lines("select indexdef from pg_indexes where schemaname = 'public' order by 1")?;
     for _ in 0..2 {
         migrate_well(&databases, r#"{"data_only": true}"#)?;
         databases.execute_on_target("refresh materialized view m")?;
         databases.expect_same_data()?;
-        let after = read(
-            &databases,
+        let after = databases.target_lines(
             "select indexdef from pg_indexes where schemaname = 'public' order by 1",
         )?;
         assert_eq!(before, after);
     }
-    let comment = read(&databases, "select obj_description('a'::regclass)")?;
+    let comment = databases.target_lines("select obj_description('a'::regclass)")?;
     assert_eq!(comment, ["kept"]);
     databases.execute_on_target("drop index own; comment on table a is null")?;
     databases.expect_same_schema()
@@ -352,12 +344,12 @@ fn what_is_said_of_a_partitioned_table_holds_for_its_partitions() -> Result<()> 
         &databases,
         r#"{"where": {"log": "id % 10 = 7", "plain": "id < 4"}, "exclude_table_data": "empty"}"#,
     )?;
-    assert_eq!(read(&databases, "select count(*), min(id), max(id) from log")?, ["15|7|147"]);
-    assert_eq!(read(&databases, "select count(*) from plain")?, ["3"]);
-    assert_eq!(read(&databases, "select count(*) from empty")?, ["0"]);
+    assert_eq!(databases.target_lines("select count(*), min(id), max(id) from log")?, ["15|7|147"]);
+    assert_eq!(databases.target_lines("select count(*) from plain")?, ["3"]);
+    assert_eq!(databases.target_lines("select count(*) from empty")?, ["0"]);
     databases.expect_same_schema()?;
     migrate_well(&databases, r#"{"exclude_table_data": ["log", "referring"]}"#)?;
-    assert_eq!(read(&databases, "select count(*) from log")?, ["15"]);
+    assert_eq!(databases.target_lines("select count(*) from log")?, ["15"]);
     migrate_well(&databases, "{}")?;
     databases.expect_same_data()
 }
@@ -367,13 +359,12 @@ fn a_chosen_partitioned_table_takes_its_partitions_along_and_nothing_else() -> R
     let databases = databases("chosen", PARTITIONS, "")?;
     migrate_well(&databases, r#"{"tables": "log"}"#)?;
     assert_eq!(
-        read(
-            &databases,
+        databases.target_lines(
             "select table_schema || '.' || table_name from pgmig.validation order by 1"
         )?,
         ["other.log_2_a", "public.log_1"]
     );
-    assert_eq!(read(&databases, "select to_regclass('plain') is null")?, ["t"]);
+    assert_eq!(databases.target_lines("select to_regclass('plain') is null")?, ["t"]);
     Ok(())
 }
 
@@ -382,9 +373,7 @@ fn excluded_tables_take_what_depends_on_them_along_with_an_event() -> Result<()>
     let databases = databases("excluded", PARTITIONS, "")?;
     migrate_well(&databases, r#"{"exclude_tables": ["log", "plain"]}"#)?;
     assert_eq!(
-        read(
-            &databases,
-            "select relname from pg_class where relnamespace in ('public'::regnamespace, 'other'::regnamespace) order by 1"
+        databases.target_lines("select relname from pg_class where relnamespace in ('public'::regnamespace, 'other'::regnamespace) order by 1"
         )?,
         ["empty", "referring"]
     );
@@ -404,7 +393,7 @@ fn one_partition_can_be_refreshed_without_its_siblings() -> Result<()> {
     databases.execute_on_target("update log set x = -2 where id = 101")?;
     migrate_well(&databases, r#"{"tables": "log_1"}"#)?;
     assert_eq!(
-        read(&databases, "select x from log where id in (1, 101) order by id")?,
+        databases.target_lines("select x from log where id in (1, 101) order by id")?,
         ["-1", "-2"]
     );
     databases.expect_same_schema()
@@ -415,8 +404,7 @@ fn schemas_are_chosen_by_patterns() -> Result<()> {
     let databases = databases("schemas", PARTITIONS, "")?;
     databases.migrate(r#"{"schemas": "oth*"}"#)?;
     assert_eq!(
-        read(
-            &databases,
+        databases.target_lines(
             "select table_schema || '.' || table_name from pgmig.validation order by 1"
         )?,
         ["other.log_2_a"]
@@ -444,7 +432,7 @@ fn a_policy_for_a_role_that_is_missing_is_left_out_with_an_event() -> Result<()>
             events(&databases, "policy narrow on public.t")?,
             ["left out, since role \"only_on_source\" does not exist on the target"]
         );
-        assert_eq!(read(&databases, "select polname from pg_policy")?, ["wide"]);
+        assert_eq!(databases.target_lines("select polname from pg_policy")?, ["wide"]);
         assert_eq!(events(&databases, "table public.t")?.len(), 1);
     }
     drop(databases);

@@ -26,11 +26,6 @@ fn keys(name: &str) -> Result<Databases<'static>> {
     Ok(databases)
 }
 
-fn read(databases: &Databases<'_>, query: &str) -> Result<Vec<String>> {
-    let rows = databases.pair().target.psql(databases.name(), query)?;
-    Ok(rows.lines().map(str::to_owned).collect())
-}
-
 #[test]
 fn keys_are_trusted_unless_rows_could_have_come_past_them() -> Result<()> {
     let databases = keys("trusted")?;
@@ -41,14 +36,14 @@ fn keys_are_trusted_unless_rows_could_have_come_past_them() -> Result<()> {
     let doubted = "select object || ': ' || message from pgmig.events where message ~ 'not trusted' order by 1";
     let why = "validated and not trusted: its triggers do not fire on the source";
     assert_eq!(
-        read(&databases, doubted)?,
+        databases.target_lines(doubted)?,
         [
             format!("constraint disabled on public.doubtful: {why}"),
             format!("constraint of_others on public.q: {why}"),
         ]
     );
     let valid = "select bool_and(convalidated) from pg_constraint where contype = 'f'";
-    assert_eq!(read(&databases, valid)?, ["t"]);
+    assert_eq!(databases.target_lines(valid)?, ["t"]);
     // Enforced from now on.
     databases.execute_on_target("insert into child values (2, 2)").expect_err("an orphan");
     // A row that came past the key is found where the key is doubted.

@@ -25,11 +25,6 @@ fn drop_tablespaces(pair: &Pair, names: [&[&str]; 2]) -> Result<()> {
     Ok(())
 }
 
-fn read(databases: &Databases<'_>, query: &str) -> Result<Vec<String>> {
-    let rows = databases.pair().target.psql(databases.name(), query)?;
-    Ok(rows.lines().map(str::to_owned).collect())
-}
-
 /// Everything that can be put somewhere, in a tablespace of the given name.
 fn placed(place: &str) -> String {
     format!(
@@ -67,7 +62,7 @@ fn objects_stay_in_their_tablespaces_where_the_target_has_them() -> Result<()> {
         databases.migrate_and_match(options)?;
         databases.expect_same_schema()?;
     }
-    assert_eq!(read(&databases, "select message from pgmig.events")?, [""; 0]);
+    assert_eq!(databases.target_lines("select message from pgmig.events")?, [""; 0]);
     drop(databases);
     drop_tablespaces(pair, names)
 }
@@ -82,10 +77,8 @@ fn objects_go_into_the_default_tablespace_where_the_target_lacks_theirs() -> Res
     for _ in 0..2 {
         databases.migrate_and_match("{}")?;
         let placed = "select count(*) from pg_class where reltablespace <> 0 and oid > 16383";
-        assert_eq!(read(&databases, placed)?, ["0"]);
-        let objects = read(
-            &databases,
-            "select object from pgmig.events
+        assert_eq!(databases.target_lines(placed)?, ["0"]);
+        let objects = databases.target_lines("select object from pgmig.events
             where message ~ 'no tablespace \"Slow %\"' and run_id = (select max(run_id) from pgmig.runs)
             order by 1",
         )?;
@@ -113,7 +106,7 @@ fn objects_go_into_the_default_tablespace_where_the_target_lacks_theirs() -> Res
     databases.migrate(r#"{"tablespaces": false}"#)?;
     let said =
         "select count(*) from pgmig.events where run_id = (select max(run_id) from pgmig.runs)";
-    assert_eq!(read(&databases, said)?, ["0"]);
+    assert_eq!(databases.target_lines(said)?, ["0"]);
     drop(databases);
     drop_tablespaces(pair, names)
 }
@@ -134,7 +127,7 @@ fn what_cannot_be_built_in_a_tablespace_misplaces_nothing_else() -> Result<()> {
     )?;
     databases.migrate_in_vain(r#"{"on_error": "continue"}"#)?;
     let index = "select reltablespace from pg_class where relname = 'b_then'";
-    assert_eq!(read(&databases, index)?, ["0"]);
+    assert_eq!(databases.target_lines(index)?, ["0"]);
     drop(databases);
     drop_tablespaces(pair, names)
 }
@@ -158,8 +151,7 @@ fn indexes_that_are_not_valid_are_left_out_with_an_event() -> Result<()> {
         databases.migrate_and_match("{}")?;
         databases.expect_same_schema()?;
         assert_eq!(
-            read(
-                &databases,
+            databases.target_lines(
                 "select object || ': ' || message from pgmig.events
                 where run_id = (select max(run_id) from pgmig.runs) order by 1"
             )?,

@@ -70,19 +70,6 @@ fn named(script: &str, name: &str) -> String {
         .replace("schema S", &format!("schema {name}"))
 }
 
-fn read(databases: &Databases<'_>, query: &str) -> Result<Vec<String>> {
-    let rows = databases.pair().target.psql(databases.name(), query)?;
-    Ok(rows.lines().map(str::to_owned).collect())
-}
-
-fn events(databases: &Databases<'_>) -> Result<Vec<String>> {
-    read(
-        databases,
-        "select object || ': ' || message from pgmig.events
-        where run_id = (select max(run_id) from pgmig.runs) order by 1",
-    )
-}
-
 /// Migrates twice under another name and compares with the source after the server renamed it; names as
 /// options have them and quoted.
 fn rename_twice(databases: &Databases<'_>, from: [&str; 2], to: [&str; 2]) -> Result<()> {
@@ -159,7 +146,7 @@ fn rows_of_configuration_tables_follow_their_extension_into_the_renamed_schema()
     databases.execute_on_target(&configuration("store"))?;
     databases.execute_on_source("insert into \"My.shop\".conf (name) values ('mine')")?;
     databases.migrate(r#"{"source_schema": "My.shop", "target_schema": "store"}"#)?;
-    assert_eq!(read(&databases, "select name from store.conf")?, ["mine"]);
+    assert_eq!(databases.target_lines("select name from store.conf")?, ["mine"]);
     Ok(())
 }
 
@@ -182,11 +169,11 @@ fn search_paths_of_functions_are_renamed_and_what_cannot_be_followed_is_reported
         databases.migrate(
             r#"{"overwrite": true, "source_schema": "My.shop", "target_schema": "New"}"#,
         )?;
-        assert_eq!(read(&databases, "select \"New\".finds()")?, ["1"]);
+        assert_eq!(databases.target_lines("select \"New\".finds()")?, ["1"]);
         databases.execute_on_target("insert into \"New\".t (id) values (2)")?;
         databases.execute_on_target("delete from \"New\".t where id = 2")?;
         assert_eq!(
-            events(&databases)?,
+            databases.events()?,
             [
                 "function New.hides(): its body mentions schema \"My.shop\", which was not renamed there",
                 "table New.t: a literal of it mentions schema \"My.shop\", which was not renamed there",

@@ -9,25 +9,9 @@ fn databases(name: &str, source: &str) -> Result<Databases<'static>> {
     Ok(databases)
 }
 
-/// Rows of a query on the target, as text.
-fn read(databases: &Databases<'_>, query: &str) -> Result<Vec<String>> {
-    let rows = databases.pair().target.psql(databases.name(), query)?;
-    Ok(rows.lines().map(str::to_owned).collect())
-}
-
-/// What the last run had to say, as `object: message`.
-fn events(databases: &Databases<'_>) -> Result<Vec<String>> {
-    read(
-        databases,
-        "select object || ': ' || message from pgmig.events
-        where run_id = (select max(run_id) from pgmig.runs) order by 1",
-    )
-}
-
 /// Names of the relations of the target that a user made.
 fn relations(databases: &Databases<'_>) -> Result<Vec<String>> {
-    read(
-        databases,
+    databases.target_lines(
         "select c.oid::regclass::text from pg_class c
         where c.relnamespace::regnamespace::text !~ '^(pg_|pgmig|information_schema)'
         and c.relkind <> 'i' order by 1",
@@ -77,13 +61,11 @@ fn a_default_check_or_expression_over_something_excluded_is_left_out_without_its
     migrate_twice(&databases, r#"{"exclude_schemas": "\"Other \"\"1\"\"\""}"#)?;
     assert_eq!(relations(&databases)?, ["\"Kept.table\"", "child", "over_parts", "parent"]);
     assert_eq!(
-        read(&databases, "select * from \"Kept.table\" order by 1")?,
+        databases.target_lines("select * from \"Kept.table\" order by 1")?,
         ["50|1|2|1", "51|2|4|2"]
     );
     assert_eq!(
-        read(
-            &databases,
-            "select conname from pg_constraint where connamespace = 'public'::regnamespace order by 1"
+        databases.target_lines("select conname from pg_constraint where connamespace = 'public'::regnamespace order by 1"
         )?,
         ["Kept.table_pkey", "own"]
     );
@@ -107,7 +89,7 @@ fn a_default_check_or_expression_over_something_excluded_is_left_out_without_its
         expected("table public.parent", "the default of column \"id\" is ", sequence),
         expected("view public.over_kind", "", "type Other \"1\".kind"),
     ];
-    assert_eq!(events(&databases)?, expected);
+    assert_eq!(databases.events()?, expected);
     Ok(())
 }
 
@@ -133,7 +115,7 @@ fn a_foreign_key_to_an_excluded_table_is_left_out_with_an_event() -> Result<()> 
     let databases = databases("key_to_excluded", RELATIONS)?;
     migrate_twice(&databases, r#"{"exclude_tables": "\"T.1\""}"#)?;
     assert_eq!(
-        events(&databases)?,
+        databases.events()?,
         [
             "constraint other_t_id_fkey on public.other: left out, since table public.T.1 is left out",
             "view public.View %: left out, since table public.T.1 is left out",
@@ -159,7 +141,7 @@ fn views_foreign_tables_and_sequences_are_left_out_by_name() -> Result<()> {
     )?;
     assert_eq!(relations(&databases)?, ["\"T.1\"", "other", "other_id_seq", "owned"]);
     assert_eq!(
-        events(&databases)?,
+        databases.events()?,
         [
             "table public.T.1: the default of column \"id\" is left out, since sequence \
              public.T.1_id_seq is left out",
@@ -175,9 +157,9 @@ fn rows_of_materialized_views_and_values_of_sequences_can_be_left_out() -> Resul
     let databases = databases("excluded_values", RELATIONS)?;
     migrate_twice(&databases, r#"{"exclude_table_data": ["stored", "alone"]}"#)?;
     databases.expect_same_schema()?;
-    assert_eq!(read(&databases, "select is_called from alone")?, ["f"]);
+    assert_eq!(databases.target_lines("select is_called from alone")?, ["f"]);
     assert_eq!(
-        read(&databases, "select relispopulated from pg_class where relname = 'stored'")?,
+        databases.target_lines("select relispopulated from pg_class where relname = 'stored'")?,
         ["f"]
     );
     Ok(())
@@ -192,10 +174,9 @@ fn chosen_relations_come_with_what_they_cannot_do_without_and_their_privileges()
         relations(&databases)?,
         ["\"T.1\"", "\"T.1_id_seq\"", "\"View %\"", "alone", "away"]
     );
-    assert_eq!(read(&databases, "select last_value from alone")?, ["5"]);
+    assert_eq!(databases.target_lines("select last_value from alone")?, ["5"]);
     assert_eq!(
-        read(
-            &databases,
+        databases.target_lines(
             r#"select has_table_privilege('pg_monitor', r, 'select')
             from unnest(array['"T.1"', '"View %"', 'away']) r"#
         )?,
@@ -236,8 +217,7 @@ fn of_what_lives_in_no_schema_only_that_comes_which_the_chosen_schemas_need() ->
     let databases = databases("placeless", PLACELESS)?;
     migrate_twice(&databases, r#"{"schemas": "\"A.1\""}"#)?;
     assert_eq!(
-        read(
-            &databases,
+        databases.target_lines(
             "select nspname from pg_namespace where nspname !~ '^pg_|information_schema|pgmig'
             union all select extname from pg_extension
             union all select format_type(castsource, null) from pg_cast
@@ -262,15 +242,14 @@ fn of_what_lives_in_no_schema_only_that_comes_which_the_chosen_schemas_need() ->
     );
     // Nobody asked for the schema that the extension lives in.
     assert_eq!(
-        read(
-            &databases,
+        databases.target_lines(
             "select has_schema_privilege('pg_monitor', 'public', 'create'),
                 obj_description('public'::regnamespace) = 'theirs'"
         )?,
         ["f|f"]
     );
     assert_eq!(
-        events(&databases)?,
+        databases.events()?,
         ["publication of_both: left out, since it publishes more than what is copied"]
     );
     Ok(())

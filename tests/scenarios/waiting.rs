@@ -2,12 +2,7 @@
 //! must be found, and what fails takes nothing else along.
 
 use anyhow::{Result, ensure};
-use pgmig_tests::{Databases, Pair};
-
-fn read(databases: &Databases<'_>, query: &str) -> Result<Vec<String>> {
-    let rows = databases.pair().target.psql(databases.name(), query)?;
-    Ok(rows.lines().map(str::to_owned).collect())
-}
+use pgmig_tests::Pair;
 
 /// Indexes and keys over functions that look into a table which is copied last and is large.
 const LOOKUPS: &str = r#"
@@ -44,10 +39,10 @@ fn indexes_whose_functions_read_other_tables_wait_for_their_rows() -> Result<()>
             "select count(*) from big where rate(id) = 30",
         ] {
             let query = format!("set enable_seqscan = off; {query}");
-            assert_eq!(read(&databases, &query)?, ["1"], "{query}");
+            assert_eq!(databases.target_lines(&query)?, ["1"], "{query}");
         }
         let valid = "select bool_and(indisvalid) from pg_index where indrelid > 16383";
-        assert_eq!(read(&databases, valid)?, ["t"]);
+        assert_eq!(databases.target_lines(valid)?, ["t"]);
     }
     Ok(())
 }
@@ -73,7 +68,7 @@ fn a_foreign_key_may_refer_to_an_extensions_configuration_table() -> Result<()> 
         databases.migrate_and_match("{}")?;
         databases.expect_same_data()?;
         let keys = "select count(*) from pg_constraint where contype = 'f' and convalidated";
-        assert_eq!(read(&databases, keys)?, ["1"]);
+        assert_eq!(databases.target_lines(keys)?, ["1"]);
     }
     Ok(())
 }
@@ -105,8 +100,7 @@ fn unqualified_names_in_functions_are_one_event_per_object_and_the_rest_arrives(
     let databases = Pair::shared()?.databases("unqualified")?;
     databases.execute_on_source(UNQUALIFIED)?;
     databases.migrate_in_vain(r#"{"on_error": "continue"}"#)?;
-    let failed = read(
-        &databases,
+    let failed = databases.target_lines(
         "select object from pgmig.events
         where message ~ 'relation \"lookup\" does not exist' and object <> 'run' order by 1",
     )?;
@@ -120,8 +114,7 @@ fn unqualified_names_in_functions_are_one_event_per_object_and_the_rest_arrives(
         ]
     );
     assert_eq!(
-        read(
-            &databases,
+        databases.target_lines(
             "select (select count(*) from checked), (select count(*) from indexed),
                 (select count(*) from filled_well), (select count(*) from other),
                 to_regclass('works') is not null, to_regclass('fails') is null,

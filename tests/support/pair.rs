@@ -198,6 +198,20 @@ impl Databases<'_> {
         self.pair.target.psql(&self.name, sql).map(|text| text.trim_end().to_owned())
     }
 
+    /// Rows of a query on the target, as text.
+    pub fn target_lines(&self, query: &str) -> Result<Vec<String>> {
+        let rows = self.pair.target.psql(&self.name, query)?;
+        Ok(rows.lines().map(str::to_owned).collect())
+    }
+
+    /// What the last run had to say, as `object: message`.
+    pub fn events(&self) -> Result<Vec<String>> {
+        self.target_lines(
+            "select object || ': ' || message from pgmig.events
+            where run_id = (select max(run_id) from pgmig.runs) order by 1",
+        )
+    }
+
     /// Fails with the first table whose lines, as COPY writes them, differ.
     pub fn expect_same_lines(&self) -> Result<()> {
         expect_same_lines(&self.pair.source, &self.pair.target, &self.name)
