@@ -37,7 +37,7 @@ impl Parameters {
     }
 
     /// Takes those of `items` that `ONLY` names, or all if it names none of them.
-    pub fn select<T>(&self, items: Vec<T>, name: impl Fn(&T) -> &'static str) -> Vec<T> {
+    pub fn select<T>(&self, items: Vec<T>, name: impl Fn(&T) -> &str) -> Vec<T> {
         let is_named = |item: &T| self.only.iter().any(|only| only == name(item));
         if !items.iter().any(is_named) {
             return items;

@@ -143,8 +143,8 @@ fn copy_rows(pair: &Pair, job_count: usize) -> Result<(f64, f64)> {
     begin(pair, true)?;
     let before = read_cluster_seconds(&pair.target)?;
     let start = Instant::now();
-    let options = r#", "data_only": true, "validation": "none""#;
-    copy_with_pgmig(Task { pair, database: NAME, job_count }, options)?;
+    let options = r#""data_only": true, "validation": "none""#;
+    copy_with_pgmig(Task { pair, database: NAME, job_count, route: None }, options)?;
     let seconds = start.elapsed().as_secs_f64() - analyze_seconds(pair)?;
     Ok((seconds, read_cluster_seconds(&pair.target)? - before))
 }
@@ -189,7 +189,7 @@ fn copy_by_pipes(pair: &Pair) -> Result<f64> {
 ///
 /// What pgmig's build takes is the difference of a copy with the index to one without it.
 fn build_index(pair: &Pair, memory: &str) -> Result<[f64; 2]> {
-    let options = r#", "tables": "narrow", "validation": "none""#;
+    let options = r#""tables": "narrow", "validation": "none""#;
     let mut copies = [0.0; 2];
     for (with_index, seconds) in copies.iter_mut().enumerate() {
         begin(pair, false)?;
@@ -201,7 +201,7 @@ fn build_index(pair: &Pair, memory: &str) -> Result<[f64; 2]> {
         let setting = format!("alter database {NAME} set maintenance_work_mem = '{memory}'");
         pair.target.execute(NAME, &setting)?;
         let before = read_cluster_seconds(&pair.target)?;
-        copy_with_pgmig(Task { pair, database: NAME, job_count: 1 }, options)?;
+        copy_with_pgmig(Task { pair, database: NAME, job_count: 1, route: None }, options)?;
         *seconds = read_cluster_seconds(&pair.target)? - before;
     }
     pair.source.execute(NAME, "drop index public.narrow_key")?;

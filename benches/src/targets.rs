@@ -1,27 +1,39 @@
 //! What pgmig is to reach, and whether it does.
 
+use crate::contest::Contestant;
 use crate::parts::Parts;
 
 /// Medians in seconds by database and tool.
 #[derive(Debug, Default)]
 pub struct Results {
-    medians: Vec<(&'static str, &'static str, f64)>,
+    medians: Vec<(String, String, f64)>,
     pub parts: Option<Parts>,
 }
 
 impl Results {
+    /// Takes in the medians of all tools.
+    pub fn add_all(&mut self, subject: &str, contestants: &[Contestant]) {
+        for contestant in contestants {
+            if let Some(seconds) = contestant.median_seconds() {
+                self.add(subject, contestant.tool.name(), seconds);
+            }
+        }
+    }
+
     /// Takes in the median of a tool.
-    pub fn add(&mut self, subject: &'static str, tool: &'static str, seconds: f64) {
-        self.medians.push((subject, tool, seconds));
+    fn add(&mut self, subject: &str, tool: &str, seconds: f64) {
+        self.medians.push((subject.to_owned(), tool.to_owned(), seconds));
+    }
+
+    /// What `tool` took; None if it took no part.
+    fn seconds(&self, subject: &str, tool: &str) -> Option<f64> {
+        let found = self.medians.iter().find(|(of, by, _)| of == subject && by == tool);
+        found.map(|(.., seconds)| *seconds)
     }
 
     /// What `tool` took as a share of what `other` took; None if one of them took no part.
     fn ratio(&self, subject: &str, tool: &str, other: &str) -> Option<f64> {
-        let find = |name: &str| {
-            let medians = self.medians.iter();
-            medians.filter(|(of, by, _)| *of == subject && *by == name).map(|(.., s)| *s).next()
-        };
-        Some(find(tool)? / find(other)?)
+        Some(self.seconds(subject, tool)? / self.seconds(subject, other)?)
     }
 
     /// Prints the targets as Markdown, with what was measured.
@@ -70,6 +82,7 @@ impl Results {
                 0.22,
                 self.parts.map(|parts| parts.target_seconds_per_million),
             ),
+            ("a database of one row, seconds", 0.5, self.seconds("one_row 0 ms", "pgmig")),
         ]
     }
 }
