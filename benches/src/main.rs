@@ -6,16 +6,19 @@
 
 mod contest;
 mod cpu;
+mod growth;
 mod latency;
 mod link;
 mod parameters;
 mod parts;
+mod ranges;
 mod relay;
 mod report;
 mod subject;
 mod targets;
 mod timeline;
 mod tool;
+mod wal;
 
 use std::process::ExitCode;
 
@@ -40,6 +43,9 @@ const SETTINGS: [(&str, &str); 6] = [
     ("max_worker_processes", "16"),
 ];
 
+/// What is measured only when `ONLY` names it.
+const MORE_SECTIONS: [&str; 3] = [wal::NAME, ranges::NAME, growth::NAME];
+
 /// The tool that the others are measured by, where it took part.
 const BASELINE: &str = "pg_dump";
 
@@ -60,12 +66,18 @@ fn main() -> ExitCode {
 /// Runs what was asked for; false if a tool failed.
 fn run_bench() -> Result<bool> {
     let parameters = Parameters::from_environment()?;
-    let sections: Vec<&str> =
-        SUBJECTS.iter().map(|subject| subject.name).chain([parts::NAME, latency::NAME]).collect();
-    let known: Vec<&str> = sections.iter().copied().chain(TOOL_NAMES).collect();
+    let subjects = SUBJECTS.iter().map(|subject| subject.name);
+    let sections: Vec<&str> = subjects.chain([parts::NAME, latency::NAME]).collect();
+    let known: Vec<&str> =
+        sections.iter().copied().chain(MORE_SECTIONS).chain(TOOL_NAMES).collect();
     parameters.check_names(&known)?;
     let tools = list_tools(&parameters)?;
-    let chosen = parameters.select(sections, |name| name);
+    let named = parameters.named(&MORE_SECTIONS);
+    let chosen = match parameters.named(&sections) {
+        some if !some.is_empty() => [some, named].concat(),
+        _ if !named.is_empty() => named,
+        _ => sections,
+    };
 
     let installation = Installation::of_extension()?;
     let options = |name| ClusterOptions::new(installation.clone(), name).settings(&SETTINGS);
@@ -94,6 +106,15 @@ fn run_bench() -> Result<bool> {
     }
     if chosen.contains(&latency::NAME) {
         all_succeeded &= latency::run(&installation, &SETTINGS, &tools, &parameters, &mut results)?;
+    }
+    if chosen.contains(&wal::NAME) {
+        all_succeeded &= wal::run(&pair, &parameters)?;
+    }
+    if chosen.contains(&ranges::NAME) {
+        ranges::run(&pair, &parameters, &mut results)?;
+    }
+    if chosen.contains(&growth::NAME) {
+        all_succeeded &= growth::run(&pair, &parameters, &mut results)?;
     }
     results.print();
     Ok(all_succeeded)

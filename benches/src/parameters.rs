@@ -45,6 +45,12 @@ impl Parameters {
         items.into_iter().filter(is_named).collect()
     }
 
+    /// Those of `names` that `ONLY` names.
+    pub fn named<'a>(&self, names: &[&'a str]) -> Vec<&'a str> {
+        let is_named = |name: &&&str| self.only.iter().any(|only| only == **name);
+        names.iter().filter(is_named).copied().collect()
+    }
+
     /// Fails if `ONLY` has a name that is not among `known`.
     pub fn check_names(&self, known: &[&str]) -> Result<()> {
         match self.only.iter().find(|only| !known.contains(&only.as_str())) {

@@ -66,7 +66,7 @@ pub fn print_contest(contestants: &[Contestant], baseline: &str, size: Size, job
             continue;
         };
         let walls = || measurements.iter().map(|m| m.wall_seconds);
-        let figure = |of: fn(&Measurement) -> f64| median_of(measurements, of).unwrap_or_default();
+        let figure = |of: fn(&Measurement) -> f64| contestant.median(of);
         println!(
             "| {name} | {seconds:.2} | {} | {:.2} | {:.2} | {:.0} | {:.1} | {:.1} | {:.1} | {:.1} \
              | {:.0} |",
@@ -94,6 +94,11 @@ pub fn print_timelines(contestants: &[Contestant]) {
 }
 
 impl Contestant {
+    /// The middle of a figure of its copies.
+    pub fn median(&self, figure: impl Fn(&Measurement) -> f64) -> f64 {
+        median_of(&self.measurements, figure).unwrap_or_default()
+    }
+
     /// The middle of what its copies took, if it was not given up.
     pub fn median_seconds(&self) -> Option<f64> {
         let measurements = self.failure.is_none().then_some(&self.measurements)?;

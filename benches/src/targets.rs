@@ -8,6 +8,10 @@ use crate::parts::Parts;
 pub struct Results {
     medians: Vec<(String, String, f64)>,
     pub parts: Option<Parts>,
+    /// Seconds with a skewed key as a share of those with an even one: `auto`, and cut by the key.
+    pub skew: Option<(f64, f64)>,
+    /// Seconds per table with the most tables as a share of those with the fewest.
+    pub growth: Option<f64>,
 }
 
 impl Results {
@@ -81,6 +85,24 @@ impl Results {
                 "target's CPU seconds per million narrow rows",
                 0.22,
                 self.parts.map(|parts| parts.target_seconds_per_million),
+            ),
+            (
+                "worker's memory outside shared buffers while copying, MB",
+                64.0,
+                self.parts.map(|parts| parts.worker_megabytes),
+            ),
+            ("a skewed key against an even one, by default", 1.1, self.skew.map(|skew| skew.0)),
+            ("a skewed key against an even one, cut by key", 1.1, self.skew.map(|skew| skew.1)),
+            ("seconds per table, 4,000 tables against 500", 1.1, self.growth),
+            (
+                "round trips of 20 ms, one row, against pgcopydb",
+                0.55,
+                self.ratio("one_row 20 ms", "pgmig", "pgcopydb"),
+            ),
+            (
+                "round trips of 20 ms, 200 tables, against pgcopydb",
+                0.55,
+                self.ratio("tables_200 20 ms", "pgmig", "pgcopydb"),
             ),
             ("a database of one row, seconds", 0.5, self.seconds("one_row 0 ms", "pgmig")),
         ]

@@ -145,6 +145,14 @@ impl Variant {
         for (name, value) in &self.settings {
             client.batch_execute(&format!("alter system set {name} = '{value}'"))?;
         }
+        drop(client);
+        target.stop(StopMode::Fast)?;
+        target.start()
+    }
+
+    /// Starts the target with its first settings again.
+    pub fn forget_settings(target: &Cluster) -> Result<()> {
+        target.execute("postgres", "alter system reset all")?;
         target.stop(StopMode::Fast)?;
         target.start()
     }
@@ -232,6 +240,17 @@ fn copy_with_pgcopydb(task: Task, binary: &Path, copies_binary: bool) -> Result<
         pgcopydb.arg("--use-copy-binary");
     }
     run(&mut pgcopydb).map(drop)
+}
+
+/// An empty database on the target with the extension, and nothing left to be written on both sides.
+pub fn start_anew(pair: &Pair, database: &str) -> Result<()> {
+    pair.target.drop_database(database)?;
+    pair.target.create_database(database)?;
+    pair.target.execute(database, "create extension pgmig")?;
+    for cluster in [&pair.source, &pair.target] {
+        cluster.execute("postgres", "checkpoint")?;
+    }
+    Ok(())
 }
 
 /// Removes what a tool left outside the target.
