@@ -25,7 +25,9 @@ const MINIMAL: [(&str, &str); 2] = [("wal_level", "minimal"), ("max_wal_senders"
 const UNLOGGED: &str = r#""use_unlogged_tables": true"#;
 
 /// Name, what it is, options of pgmig, settings of the target.
-const VARIANTS: [(&str, &str, &str, &[(&str, &str)]); 11] = [
+type Line = (&'static str, &'static str, &'static str, &'static [(&'static str, &'static str)]);
+
+const VARIANTS: [Line; 11] = [
     (BASELINE, "wal_level = replica", "", &[("wal_level", "replica")]),
     ("minimal", "wal_level = minimal", "", &MINIMAL),
     ("unlogged", "replica, use_unlogged_tables", UNLOGGED, &[("wal_level", "replica")]),
