@@ -31,6 +31,7 @@ mod resources;
 mod resume;
 mod secrets;
 mod selecting;
+mod shards;
 mod shortages;
 mod shortcuts;
 mod succession;
