@@ -1,8 +1,10 @@
-//! How long to wait before the next attempt to get back to the source, and when to give up.
+//! How long to wait before the next attempt to get what a run has lost, and when to give up.
 
 use std::time::{Duration, Instant};
 
 use pgmig_core::options::Options;
+
+use crate::pg::latch;
 
 /// Longest wait between two attempts.
 const MAX_DELAY: Duration = Duration::from_secs(60);
@@ -39,6 +41,13 @@ impl Backoff {
     /// What is left of the wait.
     pub fn remaining(&self) -> Duration {
         self.until.saturating_duration_since(Instant::now())
+    }
+
+    /// Waits until the next attempt is due, with interrupts enabled.
+    pub fn rest(&self) {
+        while !self.remaining().is_zero() {
+            latch::wait(self.remaining());
+        }
     }
 
     /// How many attempts have failed.

@@ -198,8 +198,12 @@ impl Run {
         if self.request.kind == RunKind::Plan {
             return Ok((FinalState::Done, None));
         }
+        // Whoever starts a run is told at once that there is no worker for it; a run that is under way
+        // waits for one.
+        let mut attempts = None;
         let (outcome, recorded) = loop {
-            let outcome = self.carry_out(&mut survey);
+            let outcome = self.carry_out(&mut survey, attempts.take());
+            attempts = Some(Backoff::new(&self.options));
             // Also after a failure: the next run must know these rows for pgmig's own.
             let recorded = self.record_loaded();
             match outcome {
@@ -227,8 +231,9 @@ impl Run {
         })
     }
 
-    /// Has workers do what is left of the plan; the error of tasks that failed, if any did.
-    fn carry_out(&self, survey: &mut Survey) -> Result<Option<Error>> {
+    /// Has workers do what is left of the plan; the error of tasks that failed, if any did. `attempts` to
+    /// get workers follow the first one.
+    fn carry_out(&self, survey: &mut Survey, attempts: Option<Backoff>) -> Result<Option<Error>> {
         transaction::run(|| self.state.set_phase(self.id, "copy", true))?;
         let request = self.worker_request(&survey.xids);
         let mut own = TaskContext {
@@ -243,7 +248,7 @@ impl Run {
             state: self.state,
             file_nodes: HashMap::new(),
         };
-        let mut pool = self.start_workers(survey.tasks.len(), &request)?;
+        let mut pool = self.start_workers(survey.tasks.len(), &request, attempts)?;
         let outcome = catch::catch(|| dispatch::dispatch(self, &mut pool, survey, &mut own));
         stop_workers(&mut pool);
         outcome
@@ -258,9 +263,7 @@ impl Run {
             if error.remedy() == Remedy::Connect {
                 self.login.place.set(None);
             }
-            while !backoff.remaining().is_zero() {
-                latch::wait(backoff.remaining());
-            }
+            backoff.rest();
             error = match catch::catch(|| resume::survey(self)) {
                 Err(error) if error.remedy().is_about_source() => error,
                 other => return other,
@@ -291,9 +294,33 @@ impl Run {
         }
     }
 
-    fn start_workers(&self, tasks: usize, request: &WorkerRequest) -> Result<Pool> {
-        let (wanted, fitting) = self.count_workers(tasks)?;
-        let pool = Pool::start(fitting, process::current_user(), request)?;
+    fn start_workers(
+        &self,
+        tasks: usize,
+        request: &WorkerRequest,
+        mut attempts: Option<Backoff>,
+    ) -> Result<Pool> {
+        let (wanted, pool) = loop {
+            let (wanted, fitting) = self.count_workers(tasks)?;
+            let pool = Pool::start(fitting, process::current_user(), request)?;
+            if pool.len() > 0 {
+                break (wanted, pool);
+            }
+            let error = launch::no_worker_slot();
+            let Some(attempts) = &mut attempts else {
+                return Err(error);
+            };
+            if !attempts.fail() {
+                return Err(error);
+            }
+            let message = format!(
+                "attempt {} to get workers failed and is followed by another one: {error}",
+                attempts.failures()
+            );
+            let event = Event::new(Severity::Warning, Some("run".to_owned()), message);
+            transaction::run(|| self.state.insert_event(self.id, &event))?;
+            attempts.rest();
+        };
         let count = pool.len();
         transaction::run(|| {
             if count < wanted {
