@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use pgmig_core::Error;
 use pgmig_core::options::Options;
 
 use crate::pg::latch;
@@ -50,8 +51,8 @@ impl Backoff {
         }
     }
 
-    /// How many attempts have failed.
-    pub fn failures(&self) -> u32 {
-        self.failures
+    /// Says that the last attempt has failed.
+    pub fn message(&self, aim: &str, error: &Error) -> String {
+        format!("attempt {} {aim}failed and is followed by another one: {error}", self.failures)
     }
 }

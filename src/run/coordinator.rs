@@ -190,7 +190,7 @@ impl Run {
         });
         let mut survey = match begun {
             // A source that was there a moment ago may come back; others are told of at once.
-            Err(error) if error.remedy() == Remedy::Reconnect => {
+            Err(error) if matches!(error.remedy(), Remedy::Reconnect | Remedy::Repeat) => {
                 self.return_to_source(&mut backoff, error)?
             }
             begun => begun?,
@@ -263,13 +263,23 @@ impl Run {
             if error.remedy() == Remedy::Connect {
                 self.login.place.set(None);
             }
+            self.note_attempt("to get back to the source ", backoff, &error)?;
             backoff.rest();
             error = match catch::catch(|| resume::survey(self)) {
-                Err(error) if error.remedy().is_about_source() => error,
+                Err(error) if error.remedy().is_another_attempt() => error,
                 other => return other,
             };
         }
         Err(error)
+    }
+
+    /// Tells of an attempt that has failed, and after which another one follows.
+    fn note_attempt(&self, aim: &str, attempts: &Backoff, error: &Error) -> Result<()> {
+        let event = Event {
+            sqlstate: Some(error.sqlstate().to_owned()),
+            ..Event::new(Severity::Warning, Some("run".to_owned()), attempts.message(aim, error))
+        };
+        transaction::run(|| self.state.insert_event(self.id, &event))
     }
 
     fn record_loaded(&self) -> Result<()> {
@@ -313,12 +323,7 @@ impl Run {
             if !attempts.fail() {
                 return Err(error);
             }
-            let message = format!(
-                "attempt {} to get workers failed and is followed by another one: {error}",
-                attempts.failures()
-            );
-            let event = Event::new(Severity::Warning, Some("run".to_owned()), message);
-            transaction::run(|| self.state.insert_event(self.id, &event))?;
+            self.note_attempt("to get workers ", attempts, &error)?;
             attempts.rest();
         };
         let count = pool.len();

@@ -35,6 +35,7 @@ mod shortages;
 mod shortcuts;
 mod succession;
 mod target;
+mod timeouts;
 mod torture;
 mod types;
 mod validation;
