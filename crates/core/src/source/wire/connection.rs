@@ -231,6 +231,11 @@ impl Connection {
         Ok(count)
     }
 
+    /// Wipes what is left in memory of the messages that were read: they held a secret.
+    pub fn forget_read(&mut self) {
+        self.channel.wipe_read();
+    }
+
     /// Sends statements to be run.
     pub(super) fn send_query(&mut self, sql: &str) -> Result<()> {
         if sql.contains('\0') {
