@@ -27,6 +27,7 @@ mod ranges;
 mod refresh;
 mod regression;
 mod renaming;
+mod renewal;
 mod resources;
 mod resume;
 mod secrets;
