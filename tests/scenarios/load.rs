@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use pgmig_tests::aftermath::expect_nothing_left;
+use pgmig_tests::resident::{highest_kib, resident_kib, watch};
 use pgmig_tests::{Cluster, ClusterOptions, Databases, Installation, Pair, eventually, run};
 use postgres::Client;
 
@@ -36,44 +36,15 @@ fn pair() -> Result<Pair> {
     Pair::start(options("load-source")?, options("load-target")?)
 }
 
-/// Peak of a process's own memory, in kibibytes.
-fn peak_kib(pid: i32) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let field = |name: &str| -> Option<u64> {
-        let line = status.lines().find(|line| line.starts_with(name))?;
-        line.split_whitespace().nth(1)?.parse().ok()
-    };
-    Some(field("RssAnon:")? + field("RssFile:")?)
-}
-
 /// Migrates and prints how long it took and what the run's processes needed at most.
 fn migrate(databases: &Databases<'_>, what: &str, options: &str) -> Result<()> {
-    let mut onlooker = databases.target()?;
-    let is_over = AtomicBool::new(false);
     let begun = Instant::now();
-    let (outcome, peak) = thread::scope(|scope| {
-        let watching = scope.spawn(|| {
-            let query = "select a.pid from pg_stat_activity a
-                where a.backend_type like 'pgmig%' and a.datname = current_database()";
-            let mut peak = 0;
-            while !is_over.load(Ordering::Relaxed) {
-                for row in onlooker.query(query, &[]).unwrap_or_default() {
-                    peak = peak.max(peak_kib(row.get(0)).unwrap_or(0));
-                }
-                thread::sleep(Duration::from_millis(50));
-            }
-            peak
-        });
-        let outcome = databases.migrate_and_match(options);
-        is_over.store(true, Ordering::Relaxed);
-        (outcome, watching.join().unwrap_or(0))
-    });
-    let rows = outcome?;
+    let (rows, peaks) = watch(databases, "^pgmig", || databases.migrate_and_match(options))?;
     println!(
         "| {what} | {:.1} s | {} tables match | {} MiB |",
         begun.elapsed().as_secs_f64(),
         rows.len(),
-        peak / 1024
+        highest_kib(&peaks) / 1024
     );
     expect_nothing_left(databases)
 }
@@ -214,7 +185,7 @@ impl Holdings {
             &[],
         )?;
         Ok(Holdings {
-            kib: peak_kib(pid).context("the process is gone")?,
+            kib: resident_kib(pid).context("the process is gone")?,
             files: fs::read_dir(format!("/proc/{pid}/fd"))?.count(),
             contexts: rows.iter().map(|row| (row.get(0), row.get(1))).collect(),
         })

@@ -19,6 +19,7 @@ pub mod pair;
 pub mod poll;
 mod process;
 pub mod proxy;
+pub mod resident;
 mod watchdog;
 
 pub use cluster::{Cluster, ClusterOptions, StopMode};
