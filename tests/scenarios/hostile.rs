@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use pgmig_tests::aftermath::{expect_nothing_left, processes};
 use pgmig_tests::liar::{ENDLESS, Liar, Lie};
-use pgmig_tests::resident::{highest_kib, watch};
+use pgmig_tests::memory::{highest_kib, watch};
 use pgmig_tests::{ClusterOptions, Databases, Installation, Pair, eventually};
 
 /// Longest time for a call: far more than it takes, far less than for ever.
@@ -215,13 +215,13 @@ fn a_source_that_never_ends_takes_a_bounded_part_of_the_targets_memory() -> Resu
         (Lie::Flood(nulls(1600), ENDLESS), 20, b'D', "without end", 400),
         (Lie::Endless, 3, b'D', "without end", 600),
         (Lie::Endless, 20, b'D', "without end", 600),
-        (Lie::Endless, 60, b'D', "without end", 600),
-        (Lie::Endless, 200, b'D', "without end", 600),
-        (Lie::Flood(row, 32 << 20), 0, b'd', "closed the connection", 64),
+        (Lie::Endless, 200, b'D', "without end", 1000),
+        (Lie::Flood(row, 32 << 20), 0, b'd', "closed the connection", 96),
     ] {
         let what = format!("{:?} at {number}", shorten(&lie));
-        let (error, peaks) =
-            watch(&databases, "^pgmig", || lie_once(&databases, &liar, (lie, number, Some(tag))))?;
+        let (error, peaks) = watch(&pair.target, databases.name(), "^pgmig", || {
+            lie_once(&databases, &liar, (lie, number, Some(tag)))
+        })?;
         ensure!(liar.outcome().0, "{what} was never told");
         let (_, text) = error.with_context(|| format!("{what} was believed"))?;
         let highest_mib = highest_kib(&peaks) / 1024;

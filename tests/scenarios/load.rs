@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use pgmig_tests::aftermath::expect_nothing_left;
-use pgmig_tests::resident::{highest_kib, resident_kib, watch};
+use pgmig_tests::memory::{highest_kib, resident_kib, watch};
 use pgmig_tests::{Cluster, ClusterOptions, Databases, Installation, Pair, eventually, run};
 use postgres::Client;
 
@@ -39,7 +39,9 @@ fn pair() -> Result<Pair> {
 /// Migrates and prints how long it took and what the run's processes needed at most.
 fn migrate(databases: &Databases<'_>, what: &str, options: &str) -> Result<()> {
     let begun = Instant::now();
-    let (rows, peaks) = watch(databases, "^pgmig", || databases.migrate_and_match(options))?;
+    let (rows, peaks) = watch(&databases.pair().target, databases.name(), "^pgmig", || {
+        databases.migrate_and_match(options)
+    })?;
     println!(
         "| {what} | {:.1} s | {} tables match | {} MiB |",
         begun.elapsed().as_secs_f64(),

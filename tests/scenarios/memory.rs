@@ -1,7 +1,7 @@
 //! A table of any size, and a row of nearly any size, is copied in bounded memory.
 
 use anyhow::{Result, ensure};
-use pgmig_tests::resident::{highest_kib, watch};
+use pgmig_tests::memory::{highest_kib, watch_workers};
 use pgmig_tests::{Databases, Pair};
 
 /// Resident memory that a worker may have outside shared buffers, in kibibytes.
@@ -10,11 +10,10 @@ const LIMIT_KIB: u64 = 64 * 1024;
 /// Samples of one worker that a run must give for its peak to mean something.
 const MIN_SAMPLES: usize = 20;
 
-/// The processes that copy.
-const WORKERS: &str = "^pgmig worker$";
-
 fn expect_bounded(databases: &Databases<'_>, options: &str) -> Result<()> {
-    let (_, peaks) = watch(databases, WORKERS, || databases.migrate_and_match(options))?;
+    let (_, peaks) = watch_workers(&databases.pair().target, databases.name(), || {
+        databases.migrate_and_match(options)
+    })?;
     ensure!(
         peaks.values().any(|(_, samples)| *samples >= MIN_SAMPLES),
         "too few samples: {peaks:?}"
@@ -96,7 +95,9 @@ fn a_value_of_600_megabytes_takes_no_more_memory_than_the_server_s_own_copy() ->
          insert into largest
          select 2, convert_to(repeat('0123456789abcdef', {LARGEST} / 16), 'SQL_ASCII')"
     ))?;
-    let (_, peaks) = watch(&databases, WORKERS, || databases.migrate_and_match(r#"{"jobs": 1}"#))?;
+    let (_, peaks) = watch_workers(&databases.pair().target, databases.name(), || {
+        databases.migrate_and_match(r#"{"jobs": 1}"#)
+    })?;
     let highest = highest_kib(&peaks);
     println!("{highest} KiB for a value of {} KiB", LARGEST >> 10);
     // COPY has it three times: as it came, as a value, and in the tuple that the value is put into.

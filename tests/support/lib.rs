@@ -15,11 +15,11 @@ pub mod gate;
 pub mod installation;
 pub mod liar;
 pub mod lines;
+pub mod memory;
 pub mod pair;
 pub mod poll;
 mod process;
 pub mod proxy;
-pub mod resident;
 mod watchdog;
 
 pub use cluster::{Cluster, ClusterOptions, StopMode};

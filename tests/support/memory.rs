@@ -1,4 +1,4 @@
-//! How much memory the processes of runs take: looked at again and again while they work.
+//! What the processes of a run need of memory, seen from outside.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -8,13 +8,13 @@ use std::{fs, thread};
 
 use anyhow::Result;
 
-use crate::pair::Databases;
-
-/// Time between two looks.
-const PAUSE: Duration = Duration::from_millis(10);
+use crate::cluster::Cluster;
 
 /// Peaks in kibibytes, and numbers of samples, by process.
 pub type Peaks = HashMap<i32, (u64, usize)>;
+
+/// Time between two samples.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// Resident kibibytes of a process that are not shared memory: its own and those of mapped files.
 pub fn resident_kib(pid: i32) -> Option<u64> {
@@ -26,18 +26,29 @@ pub fn resident_kib(pid: i32) -> Option<u64> {
     Some(field("RssAnon:")? + field("RssFile:")?)
 }
 
-/// Runs `work` and returns the peaks of the target's processes of this kind, a regular expression,
+/// Runs `work` and returns the peaks of the workers in a database meanwhile.
+pub fn watch_workers<T>(
+    cluster: &Cluster,
+    database: &str,
+    work: impl FnOnce() -> Result<T>,
+) -> Result<(T, Peaks)> {
+    watch(cluster, database, "^pgmig worker$", work)
+}
+
+/// Runs `work` and returns the peaks of the processes of a kind, a regular expression, in a database
 /// meanwhile.
 pub fn watch<T>(
-    databases: &Databases<'_>,
+    cluster: &Cluster,
+    database: &str,
     kind: &str,
     work: impl FnOnce() -> Result<T>,
 ) -> Result<(T, Peaks)> {
-    let mut client = databases.target()?;
+    let mut client = cluster.client(database)?;
     let query = client.prepare(
         "select a.pid
-         from pg_stat_activity a
-         where a.backend_type ~ $1 and a.datname = current_database()",
+         from pg_catalog.pg_stat_activity a
+         where a.backend_type ~ $1
+           and a.datname = pg_catalog.current_database()",
     )?;
     let (stop, peaks) = (AtomicBool::new(false), Mutex::new(Peaks::new()));
     let done = thread::scope(|scope| {
