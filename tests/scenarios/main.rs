@@ -32,6 +32,7 @@ mod resources;
 mod resume;
 mod secrets;
 mod selecting;
+mod shards;
 mod shortages;
 mod shortcuts;
 mod succession;
