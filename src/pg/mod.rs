@@ -15,6 +15,7 @@ pub mod large_object;
 pub mod latch;
 pub mod mailbox;
 pub mod owner;
+mod page_writer;
 pub mod process;
 mod relation;
 pub mod scan;
