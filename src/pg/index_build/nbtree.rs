@@ -1,6 +1,7 @@
 //! What the server's B-tree code says of an index.
 
-use pgmig_core::btree::{Options, PageBytes, Root};
+use pgmig_core::btree::{Options, Root};
+use pgmig_core::heap::page::PageBytes;
 use pgrx::pg_sys;
 
 /// `BTREE_DEFAULT_FILLFACTOR`, in percent.
@@ -46,7 +47,7 @@ pub(super) fn options_of(index: pg_sys::Relation, is_unique: bool) -> Options {
 
 /// The first page of an index; without a root it is empty.
 pub(super) fn metapage(index: pg_sys::Relation, root: Option<Root>) -> Box<PageBytes> {
-    let mut page = Box::new(PageBytes([0; pg_sys::BLCKSZ as usize]));
+    let mut page = PageBytes::zeroed();
     let root = root.unwrap_or(Root { block: NO_BLOCK, level: 0 });
     let bytes = page.0.as_mut_ptr().cast();
     // SAFETY: a page of memory.

@@ -24,7 +24,7 @@ use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
 use super::keys::{self, KeyReader};
 use super::nbtree;
 use crate::pg::heap_pages::Unusual;
-use crate::pg::page_writer::PageWriter;
+use crate::pg::page_writer::{File, PageWriter};
 
 /// Block number of the metapage, which is written last.
 const METAPAGE: u32 = 0;
@@ -150,7 +150,7 @@ impl<'a> Work<'a> {
     /// nothing is written; keys that should be unique and are not are raised.
     fn build<const N: usize>(&self) -> Result<u64, Unusual> {
         let keys = keys::read::<N>(self.table, self.reader)?;
-        let mut writer = PageWriter::new(self.index);
+        let mut writer = PageWriter::new(self.index, File::Own);
         let options = nbtree::options_of(self.index, self.is_unique);
         let mut builder = Builder::new(&self.reader.layout, options, |block, page| {
             writer.write(block, page);
@@ -167,7 +167,7 @@ impl<'a> Work<'a> {
         });
         let root = builder.finish();
         writer.write(METAPAGE, nbtree::metapage(self.index, root));
-        writer.finish();
+        writer.flush();
         Ok(rows)
     }
 

@@ -1,11 +1,11 @@
 //! The levels of a B-tree, from left to right and from the leaves upwards.
 
-use super::page::{FIRST_BLOCK, FIRST_KEY, Page, PageBytes};
+use super::page::{FIRST_BLOCK, FIRST_KEY, Page};
 use super::tuple::{
     TID_BYTES, TupleFormer, add_posting_list, lowest_of, lowest_pivot, set_downlink,
     turn_into_pivot,
 };
-use crate::heap::page::PAGE_BYTES;
+use crate::heap::page::{PAGE_BYTES, PageBytes};
 use crate::heap::sort::{Entry, KeyLayout};
 
 /// `BTREE_NONLEAF_FILLFACTOR`, in percent.

@@ -17,4 +17,4 @@ mod tests;
 
 pub use build::{Builder, Options, Root};
 pub use merge::Merge;
-pub use page::{FIRST_BLOCK, PageBytes};
+pub use page::FIRST_BLOCK;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::heap::key::KeyKind;
+use crate::heap::page::PageBytes;
 use crate::heap::sort::{Entry, KeyColumn, KeyLayout};
 
 /// Pages in the order of their numbers; the metapage's place is empty.
