@@ -61,6 +61,14 @@ impl SourceLogin {
         Actor::start("pgmig source", move || login.connect())
     }
 
+    /// Begins to open a session, for whoever can do something else meanwhile.
+    pub fn begin_open(&self) -> Result<Pending<Result<Connection>>> {
+        let login = self.clone();
+        let (answer, pending) = Pending::new();
+        thread::spawn("pgmig source", move || answer.give(login.connect()))?;
+        Ok(pending)
+    }
+
     /// Opens a session for a look at the source, on which nothing else depends; `limit` is for the
     /// connection.
     pub fn open_within(&self, limit: Duration) -> Result<Actor<Connection>> {

@@ -6,13 +6,19 @@
 
 mod contest;
 mod cpu;
+mod growth;
+mod latency;
+mod link;
 mod parameters;
 mod parts;
+mod ranges;
+mod relay;
 mod report;
 mod subject;
 mod targets;
 mod timeline;
 mod tool;
+mod wal;
 
 use std::process::ExitCode;
 
@@ -21,10 +27,10 @@ use pgmig_tests::{ClusterOptions, Installation, Pair};
 
 use crate::contest::hold_contest;
 use crate::parameters::Parameters;
-use crate::report::{print_contest, print_setting};
+use crate::report::{print_contest, print_heading, print_setting, print_timelines};
 use crate::subject::SUBJECTS;
 use crate::targets::Results;
-use crate::tool::{TOOL_NAMES, list_tools};
+use crate::tool::{TOOL_NAMES, Task, list_tools};
 
 /// Settings of both clusters: a server of this size that is about to take in a lot of data. Durable,
 /// since a tool that causes less WAL or fewer flushes shall see it.
@@ -36,6 +42,12 @@ const SETTINGS: [(&str, &str); 6] = [
     ("checkpoint_timeout", "30min"),
     ("max_worker_processes", "16"),
 ];
+
+/// What is measured only when `ONLY` names it.
+const MORE_SECTIONS: [&str; 3] = [wal::NAME, ranges::NAME, growth::NAME];
+
+/// The tool that the others are measured by, where it took part.
+const BASELINE: &str = "pg_dump";
 
 /// Copies of databases of fewer bytes are kept until the end.
 const MOST_KEPT_BYTES: i64 = 1 << 30;
@@ -54,12 +66,18 @@ fn main() -> ExitCode {
 /// Runs what was asked for; false if a tool failed.
 fn run_bench() -> Result<bool> {
     let parameters = Parameters::from_environment()?;
-    let known = SUBJECTS.iter().map(|subject| subject.name).chain(TOOL_NAMES);
-    let known: Vec<&str> = known.chain([parts::NAME]).collect();
+    let subjects = SUBJECTS.iter().map(|subject| subject.name);
+    let sections: Vec<&str> = subjects.chain([parts::NAME, latency::NAME]).collect();
+    let known: Vec<&str> =
+        sections.iter().copied().chain(MORE_SECTIONS).chain(TOOL_NAMES).collect();
     parameters.check_names(&known)?;
     let tools = list_tools(&parameters)?;
-    let chosen = SUBJECTS.iter().map(|subject| subject.name).chain([parts::NAME]).collect();
-    let chosen = parameters.select(chosen, |name| *name);
+    let named = parameters.named(&MORE_SECTIONS);
+    let chosen = match parameters.named(&sections) {
+        some if !some.is_empty() => [some, named].concat(),
+        _ if !named.is_empty() => named,
+        _ => sections,
+    };
 
     let installation = Installation::of_extension()?;
     let options = |name| ClusterOptions::new(installation.clone(), name).settings(&SETTINGS);
@@ -71,21 +89,32 @@ fn run_bench() -> Result<bool> {
     for subject in SUBJECTS.into_iter().filter(|subject| chosen.contains(&subject.name)) {
         eprintln!("{}: fill the source", subject.name);
         let size = subject.fill(&pair.source, parameters.scale)?;
-        let contestants = hold_contest(
-            &pair,
-            subject.name,
-            &tools,
-            parameters.round_count,
-            parameters.job_count,
-            size.database_bytes < MOST_KEPT_BYTES,
-        );
+        let job_count = parameters.job_count;
+        let task = Task { pair: &pair, database: subject.name, job_count, route: None };
+        let keeps_copies = size.database_bytes < MOST_KEPT_BYTES;
+        let contestants = hold_contest(task, &tools, parameters.round_count, keeps_copies);
         all_succeeded &= contestants.iter().all(|contestant| contestant.failure.is_none());
-        print_contest(subject, size, &contestants, &parameters, &mut results);
+        results.add_all(subject.name, &contestants);
+        print_heading(subject.name, size);
+        print_contest(&contestants, BASELINE, size, job_count);
+        print_timelines(&contestants);
         pair.source.drop_database(subject.name)?;
         pair.target.drop_database(subject.name)?;
     }
     if chosen.contains(&parts::NAME) {
         results.parts = Some(parts::measure(&pair, &parameters)?);
+    }
+    if chosen.contains(&latency::NAME) {
+        all_succeeded &= latency::run(&installation, &SETTINGS, &tools, &parameters, &mut results)?;
+    }
+    if chosen.contains(&wal::NAME) {
+        all_succeeded &= wal::run(&pair, &parameters)?;
+    }
+    if chosen.contains(&ranges::NAME) {
+        ranges::run(&pair, &parameters, &mut results)?;
+    }
+    if chosen.contains(&growth::NAME) {
+        all_succeeded &= growth::run(&pair, &parameters, &mut results)?;
     }
     results.print();
     Ok(all_succeeded)

@@ -37,12 +37,18 @@ impl Parameters {
     }
 
     /// Takes those of `items` that `ONLY` names, or all if it names none of them.
-    pub fn select<T>(&self, items: Vec<T>, name: impl Fn(&T) -> &'static str) -> Vec<T> {
+    pub fn select<T>(&self, items: Vec<T>, name: impl Fn(&T) -> &str) -> Vec<T> {
         let is_named = |item: &T| self.only.iter().any(|only| only == name(item));
         if !items.iter().any(is_named) {
             return items;
         }
         items.into_iter().filter(is_named).collect()
+    }
+
+    /// Those of `names` that `ONLY` names.
+    pub fn named<'a>(&self, names: &[&'a str]) -> Vec<&'a str> {
+        let is_named = |name: &&&str| self.only.iter().any(|only| only == **name);
+        names.iter().filter(is_named).copied().collect()
     }
 
     /// Fails if `ONLY` has a name that is not among `known`.

@@ -7,11 +7,12 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use pgmig_tests::Pair;
+use pgmig_tests::memory::watch_workers;
 
 use crate::cpu::read_cluster_seconds;
 use crate::parameters::Parameters;
 use crate::report::median;
-use crate::tool::{Task, copy_with_pgmig};
+use crate::tool::{Task, copy_with_pgmig, start_anew};
 
 /// The database of the parts.
 pub const NAME: &str = "parts";
@@ -21,6 +22,9 @@ const ROWS_PER_SCALE: f64 = 800_000.0;
 
 /// Tables that the rows are in for copies side by side.
 const TABLES: [&str; 4] = ["narrow", "narrow_2", "narrow_3", "narrow_4"];
+
+/// Narrow rows for each of 200 kB.
+const HEAVY_SHARE: f64 = 8_000.0;
 
 /// Settings of `maintenance_work_mem` under which the index is built.
 const MEMORIES: [&str; 2] = ["1GB", "64MB"];
@@ -35,6 +39,8 @@ pub struct Parts {
     pub rows: [f64; 2],
     /// CPU seconds of the index by pgmig and by CREATE INDEX, under each of `MEMORIES`.
     pub index: [[f64; 2]; 2],
+    /// The most that a worker had outside shared buffers while copying, in megabytes of 2^20 bytes.
+    pub worker_megabytes: f64,
 }
 
 /// Measures all parts and prints them.
@@ -70,6 +76,7 @@ pub fn measure(pair: &Pair, parameters: &Parameters) -> Result<Parts> {
         target_seconds_per_million,
         rows: [ours, pipes],
         index: [[a, b], [c, d]],
+        worker_megabytes: watch_memory(pair, parameters.job_count)?,
     };
     parts.print();
     pair.source.drop_database(NAME)?;
@@ -100,6 +107,11 @@ impl Parts {
             "| target's CPU per million rows, reader included | {:.3} s | | |",
             self.target_seconds_per_million
         );
+        println!(
+            "| worker's memory outside shared buffers while copying these rows, and rows of 200 kB | \
+             {:.1} MB | | |",
+            self.worker_megabytes
+        );
     }
 }
 
@@ -115,14 +127,21 @@ fn fill(pair: &Pair, row_count: f64) -> Result<()> {
         );
         pair.source.execute(NAME, &sql)?;
     }
+    let heavy = format!(
+        "create table public.heavy (id integer not null, body text not null); \
+         alter table public.heavy alter body set storage external; \
+         insert into public.heavy \
+         select n, pg_catalog.repeat(pg_catalog.md5(n::text), 6250) \
+         from pg_catalog.generate_series(1, {}) n",
+        (row_count / HEAVY_SHARE).ceil()
+    );
+    pair.source.execute(NAME, &heavy)?;
     pair.source.execute(NAME, "vacuum analyze")
 }
 
 /// An empty database on the target with the extension and, if asked for, the tables.
 fn begin(pair: &Pair, with_tables: bool) -> Result<()> {
-    pair.target.drop_database(NAME)?;
-    pair.target.create_database(NAME)?;
-    pair.target.execute(NAME, "create extension pgmig")?;
+    start_anew(pair, NAME)?;
     if with_tables {
         for table in TABLES {
             let sql = format!(
@@ -132,10 +151,19 @@ fn begin(pair: &Pair, with_tables: bool) -> Result<()> {
             pair.target.execute(NAME, &sql)?;
         }
     }
-    for cluster in [&pair.source, &pair.target] {
-        cluster.execute("postgres", "checkpoint")?;
-    }
     Ok(())
+}
+
+/// Copies everything, rows of 200 kB too; returns the most memory that a worker had meanwhile.
+fn watch_memory(pair: &Pair, job_count: usize) -> Result<f64> {
+    begin(pair, true)?;
+    let heavy = "create table public.heavy (id integer not null, body text not null)";
+    pair.target.execute(NAME, heavy)?;
+    let task = Task { pair, database: NAME, job_count, route: None };
+    let options = r#""data_only": true, "validation": "none""#;
+    let ((), peaks) = watch_workers(&pair.target, NAME, || copy_with_pgmig(task, options))?;
+    let most = peaks.values().map(|(kibibytes, _)| *kibibytes).max();
+    Ok(most.context("no worker was seen")? as f64 / 1024.0)
 }
 
 /// Copies the rows by pgmig; returns the seconds and the target's CPU seconds.
@@ -143,8 +171,8 @@ fn copy_rows(pair: &Pair, job_count: usize) -> Result<(f64, f64)> {
     begin(pair, true)?;
     let before = read_cluster_seconds(&pair.target)?;
     let start = Instant::now();
-    let options = r#", "data_only": true, "validation": "none""#;
-    copy_with_pgmig(Task { pair, database: NAME, job_count }, options)?;
+    let options = r#""exclude_tables": "heavy", "data_only": true, "validation": "none""#;
+    copy_with_pgmig(Task { pair, database: NAME, job_count, route: None }, options)?;
     let seconds = start.elapsed().as_secs_f64() - analyze_seconds(pair)?;
     Ok((seconds, read_cluster_seconds(&pair.target)? - before))
 }
@@ -189,7 +217,7 @@ fn copy_by_pipes(pair: &Pair) -> Result<f64> {
 ///
 /// What pgmig's build takes is the difference of a copy with the index to one without it.
 fn build_index(pair: &Pair, memory: &str) -> Result<[f64; 2]> {
-    let options = r#", "tables": "narrow", "validation": "none""#;
+    let options = r#""tables": "narrow", "validation": "none""#;
     let mut copies = [0.0; 2];
     for (with_index, seconds) in copies.iter_mut().enumerate() {
         begin(pair, false)?;
@@ -201,7 +229,7 @@ fn build_index(pair: &Pair, memory: &str) -> Result<[f64; 2]> {
         let setting = format!("alter database {NAME} set maintenance_work_mem = '{memory}'");
         pair.target.execute(NAME, &setting)?;
         let before = read_cluster_seconds(&pair.target)?;
-        copy_with_pgmig(Task { pair, database: NAME, job_count: 1 }, options)?;
+        copy_with_pgmig(Task { pair, database: NAME, job_count: 1, route: None }, options)?;
         *seconds = read_cluster_seconds(&pair.target)? - before;
     }
     pair.source.execute(NAME, "drop index public.narrow_key")?;

@@ -7,11 +7,7 @@ use pgmig_tests::Pair;
 
 use crate::contest::{Contestant, Measurement};
 use crate::parameters::Parameters;
-use crate::subject::{Size, Subject};
-use crate::targets::Results;
-
-/// The tool that the others are measured by, where it took part.
-const BASELINE: &str = "pg_dump";
+use crate::subject::Size;
 
 /// Bytes of a megabyte, as in MB/s.
 const MEGABYTE: f64 = 1e6;
@@ -36,59 +32,77 @@ pub fn print_setting(
     Ok(())
 }
 
-/// Prints the table of one database and adds the medians to the results.
-pub fn print_contest(
-    subject: Subject,
-    size: Size,
-    contestants: &[Contestant],
-    parameters: &Parameters,
-    results: &mut Results,
-) {
-    let baseline = contestants
-        .iter()
-        .find(|contestant| contestant.tool.name() == BASELINE)
-        .and_then(|contestant| median_of(&contestant.measurements, |m| m.wall_seconds));
+/// Prints what is in a database, as the heading of its tables.
+pub fn print_heading(name: &str, size: Size) {
     println!(
-        "\n### {}: {} tables, {} rows, {:.0} MB of tables, {:.0} MB with indexes\n",
-        subject.name,
+        "\n### {name}: {} tables, {} rows, {:.0} MB of tables, {:.0} MB with indexes",
         size.table_count,
         size.row_count,
         size.table_bytes as f64 / MEGABYTE,
         size.database_bytes as f64 / MEGABYTE
     );
+}
+
+/// Prints what the tools took to copy a database, as shares of what `baseline` took.
+pub fn print_contest(contestants: &[Contestant], baseline: &str, size: Size, job_count: usize) {
+    let baseline = contestants
+        .iter()
+        .find(|contestant| contestant.tool.name() == baseline)
+        .and_then(Contestant::median_seconds);
     println!(
-        "| tool | seconds (median) | ratio | fastest | slowest | rows/s | MB/s | CPU s, servers | CPU s, tool |"
+        "\n| tool | seconds (median) | ratio | fastest | slowest | rows/s | MB/s | CPU s, source \
+         | CPU s, target | CPU s, tool | WAL MB |"
     );
-    println!("|---|--:|--:|--:|--:|--:|--:|--:|--:|");
+    println!("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|");
     for contestant in contestants {
-        let name = contestant.tool.describe(parameters.job_count);
+        let name = contestant.tool.describe(job_count);
         let measurements = &contestant.measurements;
         if let Some(failure) = &contestant.failure {
             let reason = failure.lines().next().unwrap_or_default().replace('|', "\\|");
-            println!("| {name} | failed: {reason} | | | | | | | |");
+            println!("| {name} | failed: {reason} | | | | | | | | | |");
             continue;
         }
-        let Some(seconds) = median_of(measurements, |m| m.wall_seconds) else {
+        let Some(seconds) = contestant.median_seconds() else {
             continue;
         };
-        results.add(subject.name, contestant.tool.name(), seconds);
         let walls = || measurements.iter().map(|m| m.wall_seconds);
+        let figure = |of: fn(&Measurement) -> f64| contestant.median(of);
         println!(
-            "| {name} | {seconds:.2} | {} | {:.2} | {:.2} | {:.0} | {:.1} | {:.1} | {:.1} |",
+            "| {name} | {seconds:.2} | {} | {:.2} | {:.2} | {:.0} | {:.1} | {:.1} | {:.1} | {:.1} \
+             | {:.0} |",
             baseline.map_or_else(String::new, |baseline| format!("{:.2}", seconds / baseline)),
             walls().fold(f64::INFINITY, f64::min),
             walls().fold(0.0, f64::max),
             size.row_count as f64 / seconds,
             size.table_bytes as f64 / MEGABYTE / seconds,
-            median_of(measurements, |m| m.server_seconds).unwrap_or_default(),
-            median_of(measurements, |m| m.client_seconds).unwrap_or_default(),
+            figure(|m| m.source_seconds),
+            figure(|m| m.target_seconds),
+            figure(|m| m.client_seconds),
+            figure(|m| m.wal_bytes) / MEGABYTE,
         );
     }
+}
+
+/// Prints what pgmig's workers did in their last round.
+pub fn print_timelines(contestants: &[Contestant]) {
     for timeline in contestants.iter().filter_map(|contestant| contestant.timeline.as_ref()) {
         println!(
             "\nThe workers of pgmig's last round (d schema, c copy, v check, i index, k key, f foreign \
              key, a analyze, o other, . idle):\n\n```text\n{timeline}```"
         );
+    }
+}
+
+impl Contestant {
+    /// The middle of a figure of its copies.
+    pub fn median(&self, figure: impl Fn(&Measurement) -> f64) -> f64 {
+        median_of(&self.measurements, figure).unwrap_or_default()
+    }
+
+    /// The middle of what its copies took, if it was not given up.
+    pub fn median_seconds(&self) -> Option<f64> {
+        let measurements = self.failure.is_none().then_some(&self.measurements)?;
+        median_of(measurements, |measurement| measurement.wall_seconds)
     }
 }
 

@@ -9,7 +9,16 @@ use pgmig_tests::data::Script;
 pub struct Subject {
     /// Its name in `ONLY`, in the report and in the source cluster.
     pub name: &'static str,
-    script: Script,
+    pub content: Content,
+}
+
+/// What it is made by.
+#[derive(Debug, Clone, Copy)]
+pub enum Content {
+    /// A script, with psql variables besides `scale`, which counts if it is not among them.
+    Script(Script, &'static [(&'static str, &'static str)]),
+    /// Statements.
+    Sql(&'static str),
 }
 
 /// What is in it.
@@ -23,24 +32,36 @@ pub struct Size {
     pub database_bytes: i64,
 }
 
-/// Every database there is.
+/// The databases that all tools copy.
 pub const SUBJECTS: [Subject; 2] = [
-    Subject { name: "stackoverflow", script: Script::StackOverflow },
-    Subject { name: "small_tables", script: Script::SmallTables },
+    Subject { name: "stackoverflow", content: Content::Script(Script::StackOverflow, &[]) },
+    Subject { name: "small_tables", content: Content::Script(Script::SmallTables, &[]) },
 ];
 
 impl Subject {
     /// Makes the database in the source cluster.
     pub fn fill(self, source: &Cluster, scale: f64) -> Result<Size> {
         source.create_database(self.name)?;
-        self.script.load(source, self.name, &[("scale", &scale.to_string())])?;
+        match self.content {
+            Content::Script(script, variables) => {
+                let scale = scale.to_string();
+                let variables = [&[("scale", scale.as_str())], variables].concat();
+                script.load(source, self.name, &variables)?;
+            }
+            Content::Sql(sql) => source.execute(self.name, sql)?,
+        }
         source.execute(self.name, "vacuum")?;
-        let row = source.client(self.name)?.query_one(include_str!("size.sql"), &[])?;
-        Ok(Size {
-            table_count: row.get(0),
-            row_count: row.get(1),
-            table_bytes: row.get(2),
-            database_bytes: row.get(3),
-        })
+        read_size(source, self.name)
     }
+}
+
+/// Counts what is in a database.
+pub fn read_size(cluster: &Cluster, database: &str) -> Result<Size> {
+    let row = cluster.client(database)?.query_one(include_str!("size.sql"), &[])?;
+    Ok(Size {
+        table_count: row.get(0),
+        row_count: row.get(1),
+        table_bytes: row.get(2),
+        database_bytes: row.get(3),
+    })
 }

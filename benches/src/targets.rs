@@ -1,27 +1,43 @@
 //! What pgmig is to reach, and whether it does.
 
+use crate::contest::Contestant;
 use crate::parts::Parts;
 
 /// Medians in seconds by database and tool.
 #[derive(Debug, Default)]
 pub struct Results {
-    medians: Vec<(&'static str, &'static str, f64)>,
+    medians: Vec<(String, String, f64)>,
     pub parts: Option<Parts>,
+    /// Seconds with a skewed key as a share of those with an even one: `auto`, and cut by the key.
+    pub skew: Option<(f64, f64)>,
+    /// Seconds per table with the most tables as a share of those with the fewest.
+    pub growth: Option<f64>,
 }
 
 impl Results {
+    /// Takes in the medians of all tools.
+    pub fn add_all(&mut self, subject: &str, contestants: &[Contestant]) {
+        for contestant in contestants {
+            if let Some(seconds) = contestant.median_seconds() {
+                self.add(subject, contestant.tool.name(), seconds);
+            }
+        }
+    }
+
     /// Takes in the median of a tool.
-    pub fn add(&mut self, subject: &'static str, tool: &'static str, seconds: f64) {
-        self.medians.push((subject, tool, seconds));
+    fn add(&mut self, subject: &str, tool: &str, seconds: f64) {
+        self.medians.push((subject.to_owned(), tool.to_owned(), seconds));
+    }
+
+    /// What `tool` took; None if it took no part.
+    fn seconds(&self, subject: &str, tool: &str) -> Option<f64> {
+        let found = self.medians.iter().find(|(of, by, _)| of == subject && by == tool);
+        found.map(|(.., seconds)| *seconds)
     }
 
     /// What `tool` took as a share of what `other` took; None if one of them took no part.
     fn ratio(&self, subject: &str, tool: &str, other: &str) -> Option<f64> {
-        let find = |name: &str| {
-            let medians = self.medians.iter();
-            medians.filter(|(of, by, _)| *of == subject && *by == name).map(|(.., s)| *s).next()
-        };
-        Some(find(tool)? / find(other)?)
+        Some(self.seconds(subject, tool)? / self.seconds(subject, other)?)
     }
 
     /// Prints the targets as Markdown, with what was measured.
@@ -70,6 +86,25 @@ impl Results {
                 0.22,
                 self.parts.map(|parts| parts.target_seconds_per_million),
             ),
+            (
+                "worker's memory outside shared buffers while copying, MB",
+                64.0,
+                self.parts.map(|parts| parts.worker_megabytes),
+            ),
+            ("a skewed key against an even one, by default", 1.1, self.skew.map(|skew| skew.0)),
+            ("a skewed key against an even one, cut by key", 1.1, self.skew.map(|skew| skew.1)),
+            ("seconds per table, 4,000 tables against 500", 1.1, self.growth),
+            (
+                "round trips of 20 ms, one row, against pgcopydb",
+                0.55,
+                self.ratio("one_row 20 ms", "pgmig", "pgcopydb"),
+            ),
+            (
+                "round trips of 20 ms, 200 tables, against pgcopydb",
+                0.55,
+                self.ratio("tables_200 20 ms", "pgmig", "pgcopydb"),
+            ),
+            ("a database of one row, seconds", 0.5, self.seconds("one_row 0 ms", "pgmig")),
         ]
     }
 }

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
-use pgmig_tests::{Cluster, Pair, run};
+use pgmig_tests::cluster::SUPERUSER;
+use pgmig_tests::{Cluster, Pair, StopMode, run};
 
 use crate::parameters::Parameters;
 
@@ -12,9 +13,7 @@ use crate::parameters::Parameters;
 #[derive(Debug, Clone)]
 pub enum Tool {
     /// `select * from pgmig.migrate(...)`, with its default validation.
-    Pgmig,
-    /// The same with `foreign_keys: trust`.
-    TrustingPgmig,
+    Pgmig(Variant),
     /// `pg_dump | psql`.
     Dump,
     /// `pg_dump --format=directory` and `pg_restore`, both with jobs, without compression.
@@ -23,12 +22,26 @@ pub enum Tool {
     Pgcopydb { binary: PathBuf, version: String, copies_binary: bool },
 }
 
+/// pgmig with certain options, on a target with certain settings.
+#[derive(Debug, Clone, Default)]
+pub struct Variant {
+    pub name: String,
+    /// What it is about, for people; may be empty.
+    pub label: String,
+    /// Members of the options besides the number of jobs, as JSON without braces.
+    pub options: String,
+    /// Settings of the target, which is started anew with them.
+    pub settings: Vec<(&'static str, &'static str)>,
+}
+
 /// Everything a tool is given: an empty database on the target, under the source's name.
 #[derive(Debug, Clone, Copy)]
 pub struct Task<'a> {
     pub pair: &'a Pair,
     pub database: &'a str,
     pub job_count: usize,
+    /// Address and port under which the source is reached; its Unix socket without them.
+    pub route: Option<(&'a str, u16)>,
 }
 
 /// Names that `ONLY` can have.
@@ -36,7 +49,14 @@ pub const TOOL_NAMES: [&str; 5] = ["pgmig", "pgmig_trust", "pg_dump", "pg_dump_j
 
 /// The tools that can be run here.
 pub fn list_tools(parameters: &Parameters) -> Result<Vec<Tool>> {
-    let mut tools = vec![Tool::Pgmig, Tool::TrustingPgmig, Tool::Dump, Tool::ParallelDump];
+    let trusting = Variant {
+        name: "pgmig_trust".to_owned(),
+        label: "foreign keys trusted".to_owned(),
+        options: r#""foreign_keys": "trust""#.to_owned(),
+        settings: Vec::new(),
+    };
+    let plain = Variant { name: "pgmig".to_owned(), ..Variant::default() };
+    let mut tools = vec![Tool::Pgmig(plain), Tool::Pgmig(trusting), Tool::Dump, Tool::ParallelDump];
     if let Some(binary) = &parameters.pgcopydb {
         let version = run(Command::new(binary).arg("--version"))?;
         let help = Command::new(binary).args(["clone", "--help"]).output()?;
@@ -52,22 +72,22 @@ pub fn list_tools(parameters: &Parameters) -> Result<Vec<Tool>> {
 
 impl Tool {
     /// The name in `ONLY`.
-    pub fn name(&self) -> &'static str {
-        let index = match self {
-            Tool::Pgmig => 0,
-            Tool::TrustingPgmig => 1,
-            Tool::Dump => 2,
-            Tool::ParallelDump => 3,
-            Tool::Pgcopydb { .. } => 4,
-        };
-        TOOL_NAMES[index]
+    pub fn name(&self) -> &str {
+        match self {
+            Tool::Pgmig(variant) => &variant.name,
+            Tool::Dump => "pg_dump",
+            Tool::ParallelDump => "pg_dump_jobs",
+            Tool::Pgcopydb { .. } => "pgcopydb",
+        }
     }
 
     /// What is run, for the report.
     pub fn describe(&self, job_count: usize) -> String {
         match self {
-            Tool::Pgmig => format!("pgmig, {job_count} jobs"),
-            Tool::TrustingPgmig => format!("pgmig, {job_count} jobs, foreign keys trusted"),
+            Tool::Pgmig(Variant { label, .. }) if label.is_empty() => {
+                format!("pgmig, {job_count} jobs")
+            }
+            Tool::Pgmig(Variant { label, .. }) => format!("pgmig, {job_count} jobs, {label}"),
             Tool::Dump => "pg_dump \\| psql".to_owned(),
             Tool::ParallelDump => {
                 format!("pg_dump -Fd -Z0 -j{job_count}, pg_restore -j{job_count}")
@@ -81,19 +101,15 @@ impl Tool {
 
     /// What has to be there before the clock starts, besides the empty database.
     pub fn prepare(&self, task: Task) -> Result<()> {
-        match self {
-            Tool::Pgmig | Tool::TrustingPgmig => {
-                task.pair.target.execute(task.database, "create extension pgmig")
-            }
-            Tool::Dump | Tool::ParallelDump | Tool::Pgcopydb { .. } => Ok(()),
-        }
+        let Tool::Pgmig(variant) = self else { return Ok(()) };
+        variant.apply_settings(&task.pair.target)?;
+        task.pair.target.execute(task.database, "create extension pgmig")
     }
 
     /// Copies the database.
     pub fn copy(&self, task: Task) -> Result<()> {
         match self {
-            Tool::Pgmig => copy_with_pgmig(task, ""),
-            Tool::TrustingPgmig => copy_with_pgmig(task, r#", "foreign_keys": "trust""#),
+            Tool::Pgmig(variant) => copy_with_pgmig(task, &variant.options),
             Tool::Dump => copy_with_dump(task),
             Tool::ParallelDump => copy_with_parallel_dump(task),
             Tool::Pgcopydb { binary, copies_binary, .. } => {
@@ -104,19 +120,52 @@ impl Tool {
 
     /// Fails unless the copy is known to be good; only pgmig says so itself.
     pub fn check(&self, task: Task) -> Result<()> {
-        let (Tool::Pgmig | Tool::TrustingPgmig) = self else { return Ok(()) };
+        let Tool::Pgmig(_) = self else { return Ok(()) };
         let statuses = task
             .pair
             .target
             .psql(task.database, "select distinct status from pgmig.validation order by status")?;
-        ensure!(statuses.trim() == "match", "the validation says: {}", statuses.trim());
+        ensure!(
+            matches!(statuses.trim(), "match" | ""),
+            "the validation says: {}",
+            statuses.trim()
+        );
         Ok(())
+    }
+}
+
+impl Variant {
+    /// Starts the target with the variant's settings, if it has any.
+    fn apply_settings(&self, target: &Cluster) -> Result<()> {
+        if self.settings.is_empty() {
+            return Ok(());
+        }
+        let mut client = target.client("postgres")?;
+        client.batch_execute("alter system reset all")?;
+        for (name, value) in &self.settings {
+            client.batch_execute(&format!("alter system set {name} = '{value}'"))?;
+        }
+        drop(client);
+        target.stop(StopMode::Fast)?;
+        target.start()
+    }
+
+    /// Starts the target with its first settings again.
+    pub fn forget_settings(target: &Cluster) -> Result<()> {
+        target.execute("postgres", "alter system reset all")?;
+        target.stop(StopMode::Fast)?;
+        target.start()
     }
 }
 
 impl Task<'_> {
     fn source_dsn(&self) -> String {
-        self.pair.source.dsn(self.database)
+        match self.route {
+            Some((address, port)) => {
+                format!("host={address} port={port} user={SUPERUSER} dbname={}", self.database)
+            }
+            None => self.pair.source.dsn(self.database),
+        }
     }
 
     fn target_dsn(&self) -> String {
@@ -141,11 +190,12 @@ impl Task<'_> {
     }
 }
 
-/// Copies with options besides the number of jobs: nothing, or a comma and members of a JSON object.
+/// Copies with options besides the number of jobs: members of a JSON object, or nothing.
 pub fn copy_with_pgmig(task: Task, options: &str) -> Result<()> {
     let source = task.source_dsn().replace('\'', "''");
+    let comma = if options.is_empty() { "" } else { ", " };
     let call = format!(
-        r#"select * from pgmig.migrate('{source}', '{{"jobs": {}{options}}}')"#,
+        r#"select * from pgmig.migrate('{source}', '{{"jobs": {}{comma}{options}}}')"#,
         task.job_count
     );
     run(task.psql()?.args(["-c", "set client_min_messages = warning", "-c", &call])).map(drop)
@@ -190,6 +240,17 @@ fn copy_with_pgcopydb(task: Task, binary: &Path, copies_binary: bool) -> Result<
         pgcopydb.arg("--use-copy-binary");
     }
     run(&mut pgcopydb).map(drop)
+}
+
+/// An empty database on the target with the extension, and nothing left to be written on both sides.
+pub fn start_anew(pair: &Pair, database: &str) -> Result<()> {
+    pair.target.drop_database(database)?;
+    pair.target.create_database(database)?;
+    pair.target.execute(database, "create extension pgmig")?;
+    for cluster in [&pair.source, &pair.target] {
+        cluster.execute("postgres", "checkpoint")?;
+    }
+    Ok(())
 }
 
 /// Removes what a tool left outside the target.

@@ -173,7 +173,7 @@ fn renew(
 ) -> Result<String> {
     let mut selection = Selection::new(&run.options)?;
     let locked = source::lock(run, session, &mut selection, &run.options)?;
-    let reading = locked.begin_reading(&run.login, session)?.finish()?;
+    let reading = locked.begin_reading(session, run.login.begin_open()?)?.finish()?;
     let now = definitions::hash(&reading.catalog, &selection, &run.options);
     if recorded.tables.as_ref().is_some_and(|tables| *tables != now.tables) {
         return Err(Error::Preflight {

@@ -63,6 +63,7 @@ pub(super) fn survey(run: &Run) -> Result<Survey> {
 fn read_and_plan(run: &Run) -> Result<Survey> {
     let mut selection = Selection::new(&run.options)?;
     let session = run.login.open()?;
+    let beside = run.login.begin_open()?;
     let locked = source::lock(run, &session, &mut selection, &run.options)?;
     transaction::run(|| {
         source::check_not_same(run, &locked)?;
@@ -76,7 +77,7 @@ fn read_and_plan(run: &Run) -> Result<Survey> {
         let tables = target_names(&locked.snapshot, &run.options);
         transaction::run(|| run.state.check_overlap(run.id, tables.iter()))?;
     }
-    let reading = locked.begin_reading(&run.login, &session)?;
+    let reading = locked.begin_reading(&session, beside)?;
     let target = target::read(run)?;
     let source = reading.finish()?;
     check_encodings(&source.catalog, &target.catalog)?;

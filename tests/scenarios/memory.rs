@@ -1,12 +1,7 @@
 //! A table of any size, and a row of nearly any size, is copied in bounded memory.
 
-use std::collections::HashMap;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
-use std::{fs, thread};
-
 use anyhow::{Result, ensure};
+use pgmig_tests::memory::watch_workers;
 use pgmig_tests::{Databases, Pair};
 
 /// Resident memory that a worker may have outside shared buffers, in kibibytes.
@@ -15,55 +10,10 @@ const LIMIT_KIB: u64 = 64 * 1024;
 /// Samples of one worker that a run must give for its peak to mean something.
 const MIN_SAMPLES: usize = 20;
 
-/// Peaks and numbers of samples by process.
-type Peaks = HashMap<i32, (u64, usize)>;
-
-/// The workers in the session's database.
-const WORKERS: &str = "
-    select a.pid
-    from pg_stat_activity a
-    where a.backend_type = 'pgmig worker'
-      and a.datname = current_database()";
-
-/// Resident kibibytes of a process that are not shared memory: its own and those of mapped files.
-fn resident_kib(pid: i32) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let field = |name: &str| -> Option<u64> {
-        let line = status.lines().find(|line| line.starts_with(name))?;
-        line.split_whitespace().nth(1)?.parse().ok()
-    };
-    Some(field("RssAnon:")? + field("RssFile:")?)
-}
-
-/// Runs `work` and returns the peaks of the target's workers meanwhile.
-fn watch<T>(databases: &Databases<'_>, work: impl FnOnce() -> Result<T>) -> Result<(T, Peaks)> {
-    let mut client = databases.target()?;
-    let (stop, peaks) = (AtomicBool::new(false), Mutex::new(Peaks::new()));
-    let done = thread::scope(|scope| {
-        scope.spawn(|| {
-            let query = client.prepare(WORKERS);
-            let Ok(query) = query else { return };
-            while !stop.load(Ordering::Relaxed) {
-                for row in client.query(&query, &[]).unwrap_or_default() {
-                    let pid = row.get(0);
-                    if let Some(kib) = resident_kib(pid) {
-                        let mut peaks = peaks.lock().expect("no sampler has panicked");
-                        let peak = peaks.entry(pid).or_default();
-                        *peak = (peak.0.max(kib), peak.1 + 1);
-                    }
-                }
-                thread::sleep(Duration::from_millis(10));
-            }
-        });
-        let done = work();
-        stop.store(true, Ordering::Relaxed);
-        done
-    });
-    Ok((done?, peaks.into_inner().expect("no sampler has panicked")))
-}
-
 fn expect_bounded(databases: &Databases<'_>, options: &str) -> Result<()> {
-    let (_, peaks) = watch(databases, || databases.migrate_and_match(options))?;
+    let (_, peaks) = watch_workers(&databases.pair().target, databases.name(), || {
+        databases.migrate_and_match(options)
+    })?;
     ensure!(
         peaks.values().any(|(_, samples)| *samples >= MIN_SAMPLES),
         "too few samples: {peaks:?}"
@@ -145,7 +95,9 @@ fn a_value_of_600_megabytes_takes_no_more_memory_than_the_server_s_own_copy() ->
          insert into largest
          select 2, convert_to(repeat('0123456789abcdef', {LARGEST} / 16), 'SQL_ASCII')"
     ))?;
-    let (_, peaks) = watch(&databases, || databases.migrate_and_match(r#"{"jobs": 1}"#))?;
+    let (_, peaks) = watch_workers(&databases.pair().target, databases.name(), || {
+        databases.migrate_and_match(r#"{"jobs": 1}"#)
+    })?;
     let highest = peaks.values().map(|(kib, _)| *kib).max().unwrap_or(u64::MAX);
     println!("{highest} KiB for a value of {} KiB", LARGEST >> 10);
     // COPY has it three times: as it came, as a value, and in the tuple that the value is put into.

@@ -27,6 +27,8 @@ pub struct ClusterOptions {
     locale: String,
     local_auth: String,
     tcp_auth: Option<String>,
+    /// Another address to listen on, and the network that may come from.
+    network: Option<(String, String)>,
     settings: Vec<(String, String)>,
 }
 
@@ -40,6 +42,7 @@ impl ClusterOptions {
             locale: "C".to_owned(),
             local_auth: "trust".to_owned(),
             tcp_auth: None,
+            network: None,
             settings: Vec::new(),
         }
     }
@@ -60,6 +63,12 @@ impl ClusterOptions {
     /// Listens on 127.0.0.1 and ::1 too, with an authentication method of pg_hba.conf.
     pub fn tcp_auth(mut self, method: &str) -> Self {
         self.tcp_auth = Some(method.to_owned());
+        self
+    }
+
+    /// Listens on `address` too, for a network as pg_hba.conf has it; needs `tcp_auth`.
+    pub fn network(mut self, address: &str, network: &str) -> Self {
+        self.network = Some((address.to_owned(), network.to_owned()));
         self
     }
 
@@ -96,11 +105,15 @@ impl ClusterOptions {
 
     /// The lines that are added to postgresql.conf.
     fn configuration(&self, cluster: &Cluster) -> String {
-        let addresses = if self.tcp_auth.is_some() { "127.0.0.1, ::1" } else { "" };
+        let addresses = match (&self.tcp_auth, &self.network) {
+            (None, _) => String::new(),
+            (Some(_), None) => "127.0.0.1, ::1".to_owned(),
+            (Some(_), Some((address, _))) => format!("127.0.0.1, ::1, {address}"),
+        };
         let directory = cluster.directory.to_string_lossy();
         let port = cluster.port.to_string();
         let own = [
-            ("listen_addresses", addresses),
+            ("listen_addresses", addresses.as_str()),
             ("port", &port),
             ("unix_socket_directories", &directory),
             ("fsync", "off"),
@@ -122,6 +135,9 @@ impl ClusterOptions {
         if let Some(method) = &self.tcp_auth {
             lines +=
                 &format!("host all all 127.0.0.1/32 {method}\nhost all all ::1/128 {method}\n");
+            if let Some((_, network)) = &self.network {
+                lines += &format!("host all all {network} {method}\n");
+            }
         }
         lines
     }

@@ -462,4 +462,14 @@ fn catalog_queries_come_as_json_rows() {
         .unwrap();
     assert_eq!(rows, [r#"{"n":1,"nothing":null}"#, r#"{"n":2,"nothing":null}"#]);
     connection.query_json("select 1 as n -- a comment", &mut |_| Ok(())).unwrap();
+
+    let mut rows = Vec::new();
+    let queries = ["select 1 as n where false -- a comment", "select 2 as n;", "select 3 as n"];
+    connection
+        .query_json_each(&queries.map(str::to_owned), &mut |position, json| {
+            rows.push((position, json.to_owned()));
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(rows, [(1, r#"{"n":2}"#.to_owned()), (2, r#"{"n":3}"#.to_owned())]);
 }

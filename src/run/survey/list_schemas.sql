@@ -1,6 +1,6 @@
 -- Schemas that patterns can choose. No parameters.
 -- Columns: name.
-select n.nspname
+select n.nspname as name
 from pg_catalog.pg_namespace n
 where n.nspname <> 'information_schema'
   and n.nspname !~ '^pg_'

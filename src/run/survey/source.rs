@@ -8,18 +8,15 @@ use pgmig_core::model::Catalog;
 use pgmig_core::name::QualifiedName;
 use pgmig_core::options::Options;
 use pgmig_core::plan::select::{Candidate, Selection};
-use pgmig_core::source::CatalogSession;
-use pgmig_core::source::catalog::{self, Keys};
+use pgmig_core::source::catalog::{self, Batch, Keys, Rows};
 use pgmig_core::source::snapshot::{self, Snapshot, SnapshotSource, SourceTable};
 use pgmig_core::source::wire::Connection;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 
 use super::NamesByOid;
 use crate::pg::thread::{Actor, Pending};
 use crate::run::coordinator::Run;
 use crate::run::source_wait;
-use crate::source_session::SourceLogin;
 
 /// Tables and sequences that an error lists at most.
 const MAX_NAMED: usize = 20;
@@ -114,13 +111,14 @@ pub(in crate::run) fn lock(
     let mut chosen = selection.clone();
     let reads_rows = !options.schema_only;
     let (locked, chosen) = source_wait::call(run, session, move |connection| {
-        let schemas = list_schemas(connection)?;
-        let mut list = |connection: &mut Connection| {
-            list_tables(connection, &schemas, &mut chosen, reads_rows)
-        };
+        let mut list =
+            |connection: &mut Connection| list_tables(connection, &mut chosen, reads_rows);
         let snapshot = snapshot::establish(connection, &SnapshotSource::Own, &mut list)?;
         let process_id = connection.process_id();
-        Ok((LockedSource { snapshot, process_id, version_num: connection.version_num() }, chosen))
+        Ok((
+            LockedSource { snapshot, process_id, version_num: connection.server().version_num },
+            chosen,
+        ))
     })?;
     *selection = chosen;
     Ok(locked)
@@ -146,20 +144,24 @@ impl LockedSource {
     /// Begins to read the catalog, on a second session too if the source lets it in.
     pub fn begin_reading(
         self,
-        login: &SourceLogin,
         session: &Actor<Connection>,
+        beside: Pending<Result<Connection>>,
     ) -> Result<Reading> {
         let objects = session.begin(|connection| {
-            Ok(Objects {
-                catalog: catalog::read_objects(connection)?,
-                identity: read_identity(connection)?,
-                file_nodes: read_rows(connection, include_str!("list_files.sql"))?,
-            })
+            let catalog = catalog::read_objects(connection)?;
+            let mut batch = Batch::new(connection);
+            let identity = batch.add(IDENTIFY);
+            let file_nodes = batch.add(include_str!("list_files.sql"));
+            batch.run(connection)?;
+            let identity = only_identity(identity.take())?;
+            Ok(Objects { catalog, identity, file_nodes: file_nodes.take() })
         })?;
         let (id, xids) = (self.snapshot.id.clone(), self.snapshot.xids.clone());
-        let beside = login.open().and_then(|beside| {
-            beside.call(move |connection| snapshot::import_any(connection, &[id], &xids))?;
-            Ok(beside)
+        let beside = beside.wait()?.and_then(|mut beside| {
+            Actor::start("pgmig source", move || {
+                snapshot::import_any(&mut beside, &[id], &xids)?;
+                Ok(beside)
+            })
         });
         let beside = match beside {
             Ok(beside) => Some(beside),
@@ -187,13 +189,25 @@ impl Reading {
     }
 }
 
+/// Asks what tells the database from any other.
+const IDENTIFY: &str = include_str!("identify_database.sql");
+
+#[derive(Deserialize)]
+struct Identity {
+    identity: String,
+}
+
 /// What tells the source's database from any other.
 pub(in crate::run) fn read_identity(connection: &mut Connection) -> Result<String> {
-    let rows = connection.query(include_str!("identify_database.sql"))?;
-    rows.into_iter()
-        .flatten()
-        .flatten()
-        .next()
+    let mut batch = Batch::new(connection);
+    let identity = batch.add(IDENTIFY);
+    batch.run(connection)?;
+    only_identity(identity.take())
+}
+
+fn only_identity(mut rows: Vec<Identity>) -> Result<String> {
+    rows.pop()
+        .map(|row| row.identity)
         .ok_or_else(|| Error::Protocol("the source does not tell its identity".to_owned()))
 }
 
@@ -204,21 +218,27 @@ struct FileNode {
     file_node: u32,
 }
 
-fn list_schemas(connection: &mut Connection) -> Result<Vec<String>> {
-    let rows = connection.query(include_str!("list_schemas.sql"))?;
-    Ok(rows.into_iter().flatten().flatten().collect())
+/// A schema of the source.
+#[derive(Deserialize)]
+struct ListedSchema {
+    name: String,
 }
 
 /// The tables that the run reads, after a check that it may.
 fn list_tables(
     connection: &mut Connection,
-    schemas: &[String],
     selection: &mut Selection,
     reads_rows: bool,
 ) -> Result<Vec<SourceTable>> {
-    let mut tables: Vec<ListedTable> = read_rows(connection, include_str!("list_tables.sql"))?;
-    let schemas: Vec<&str> = schemas.iter().map(String::as_str).collect();
-    let others: Vec<ListedRelation> = read_rows(connection, include_str!("list_relations.sql"))?;
+    let mut batch = Batch::new(connection);
+    let schemas = batch.add::<ListedSchema>(include_str!("list_schemas.sql"));
+    let tables = batch.add::<ListedTable>(include_str!("list_tables.sql"));
+    let others = batch.add::<ListedRelation>(include_str!("list_relations.sql"));
+    let sequences = reads_rows
+        .then(|| batch.add::<UnreadableSequence>(include_str!("list_unreadable_sequences.sql")));
+    batch.run(connection)?;
+    let (schemas, mut tables, others) = (schemas.take(), tables.take(), others.take());
+    let schemas: Vec<&str> = schemas.iter().map(|schema| schema.name.as_str()).collect();
     let candidates: Vec<_> = tables
         .iter()
         .map(ListedTable::candidate)
@@ -226,9 +246,7 @@ fn list_tables(
         .collect();
     selection.resolve(&schemas, &candidates)?;
     tables.retain(|table| selection.selects_table(&table.schema, &table.name));
-    if reads_rows {
-        let sequences: Vec<UnreadableSequence> =
-            read_rows(connection, include_str!("list_unreadable_sequences.sql"))?;
+    if let Some(sequences) = sequences.map(Rows::take) {
         let sequences = sequences.iter().filter(|sequence| sequence.is_selected(selection));
         let unreadable: Vec<_> = tables
             .iter()
@@ -256,18 +274,6 @@ fn list_tables(
             name: QualifiedName::new(table.schema, table.name),
         })
         .collect())
-}
-
-/// The rows of a query as structs.
-fn read_rows<T: DeserializeOwned>(connection: &mut Connection, query: &str) -> Result<Vec<T>> {
-    let mut rows = Vec::new();
-    connection.query_json(query, &mut |row| {
-        rows.push(serde_json::from_str(row).map_err(|error| {
-            Error::Protocol(format!("a row of the catalog cannot be read: {error}"))
-        })?);
-        Ok(())
-    })?;
-    Ok(rows)
 }
 
 /// Names tables and sequences up to a limit.

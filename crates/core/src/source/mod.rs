@@ -21,6 +21,19 @@ pub trait CatalogSession {
     /// Runs `query` and calls `each` with every row as one JSON object.
     fn query_json(&mut self, query: &str, each: &mut dyn FnMut(&str) -> Result<()>) -> Result<()>;
 
+    /// Runs all of `queries` and calls `each` with a query's position and every row of it, in order; to be
+    /// done with one message where that saves waiting.
+    fn query_json_each(
+        &mut self,
+        queries: &[String],
+        each: &mut dyn FnMut(usize, &str) -> Result<()>,
+    ) -> Result<()> {
+        for (position, query) in queries.iter().enumerate() {
+            self.query_json(query, &mut |json| each(position, json))?;
+        }
+        Ok(())
+    }
+
     /// `server_version_num` of the server, such as 150018.
     fn version_num(&self) -> u32;
 }

@@ -6,7 +6,6 @@
 
 use std::time::Duration;
 
-use super::CatalogSession;
 use super::dsn::Dsn;
 use super::wire::Connection;
 use crate::name::{quote_ident, quote_literal};
@@ -72,14 +71,15 @@ pub fn open(dsn: &Dsn, settings: &SessionSettings) -> Result<Connection> {
     let mut connection = Connection::connect(dsn, &settings.application_name)?;
     check_server(&connection)?;
     watch(&mut connection, dsn, &settings.application_name)?;
-    connection.execute(&settings_sql(connection.version_num()))?;
+    let mut sql = settings_sql(connection.server().version_num);
     if !settings.lock_timeout.is_zero() {
-        connection
-            .execute(&format!("set lock_timeout = '{}s'", settings.lock_timeout.as_secs()))?;
+        sql += &format!("set lock_timeout = '{}s';\n", settings.lock_timeout.as_secs());
     }
+    let [set, watching] = connection.execute_both(&sql, WATCH_CLIENT)?;
+    set?;
     // Servers on systems that cannot watch a socket refuse; then statements just run to their end.
-    match connection.execute(WATCH_CLIENT) {
-        Ok(_) | Err(Error::Remote(_)) => {}
+    match watching {
+        Ok(()) | Err(Error::Remote(_)) => {}
         Err(error) => return Err(error),
     }
     connection.set_copy_encoding(&settings.copy_encoding);

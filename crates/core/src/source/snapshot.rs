@@ -21,6 +21,12 @@ const MAX_ATTEMPTS: u32 = 10;
 /// Tables per LOCK statement: keeps statements short, round trips few.
 const LOCK_BATCH: usize = 500;
 
+/// Begins a transaction that has no snapshot yet.
+const BEGIN: &str = "begin isolation level repeatable read, read only";
+
+/// Exports the transaction's snapshot.
+const EXPORT: &str = include_str!("export_snapshot.sql");
+
 /// SQLSTATE of a table or schema that is gone.
 const UNDEFINED: [&str; 2] = ["42P01", "3F000"];
 
@@ -102,12 +108,11 @@ fn attempt_repeatedly(
 ) -> Result<Snapshot> {
     for _ in 0..MAX_ATTEMPTS {
         let tables = list(connection)?;
-        begin(connection)?;
-        if lock_all(connection, &tables)? {
+        if begin_and_lock(connection, &tables)? {
             if let SnapshotSource::Named(id) = source {
                 adopt(connection, id)?;
             }
-            let snapshot = export(connection, tables)?;
+            let snapshot = export(connection, EXPORT, tables)?;
             if list(connection)? == snapshot.tables {
                 return Ok(snapshot);
             }
@@ -125,9 +130,9 @@ fn attempt_repeatedly(
 /// Begins a transaction that uses the snapshot `id`, exports it again and returns it under its new name,
 /// without tables. After an error no transaction is open.
 pub fn import(connection: &mut Connection, id: &str) -> Result<Snapshot> {
-    begin(connection)
-        .and_then(|()| adopt(connection, id))
-        .and_then(|()| export(connection, Vec::new()))
+    let sql = format!("{BEGIN}; {}; {EXPORT}", adopt_sql(id));
+    export(connection, &sql, Vec::new())
+        .map_err(|error| name_snapshot(id, error))
         .map_err(|error| roll_back(connection, error))
 }
 
@@ -206,43 +211,46 @@ pub fn lock_available(connection: &mut Connection, tables: &[QualifiedName]) -> 
     Ok(())
 }
 
-/// Begins a transaction that has no snapshot yet.
-fn begin(connection: &mut Connection) -> Result<()> {
-    connection.execute("begin isolation level repeatable read, read only").map(drop)
-}
-
-/// Locks all tables; false when one of them is gone.
-fn lock_all(connection: &mut Connection, tables: &[SourceTable]) -> Result<bool> {
+/// Begins a transaction that has no snapshot yet and locks all tables in it; false when one of them is
+/// gone.
+fn begin_and_lock(connection: &mut Connection, tables: &[SourceTable]) -> Result<bool> {
+    let mut sql = BEGIN.to_owned();
     for batch in tables.chunks(LOCK_BATCH) {
         let names: Vec<_> =
             batch.iter().map(|table| format!("only {}", table.name.quoted())).collect();
-        let sql = format!("lock table {} in access share mode", names.join(", "));
-        match connection.execute(&sql) {
-            Ok(_) => {}
-            Err(Error::Remote(error)) if UNDEFINED.contains(&error.sqlstate.as_str()) => {
-                return Ok(false);
-            }
-            Err(error) => return Err(error),
-        }
+        sql += &format!("; lock table {} in access share mode", names.join(", "));
     }
-    Ok(true)
+    match connection.execute(&sql) {
+        Ok(_) => Ok(true),
+        Err(Error::Remote(error)) if UNDEFINED.contains(&error.sqlstate.as_str()) => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 /// Makes the open transaction use the snapshot `id`.
 fn adopt(connection: &mut Connection, id: &str) -> Result<()> {
-    let sql = format!("set transaction snapshot {}", quote_literal(id));
-    connection.execute(&sql).map(drop).map_err(|error| match error {
+    connection.execute(&adopt_sql(id)).map(drop).map_err(|error| name_snapshot(id, error))
+}
+
+fn adopt_sql(id: &str) -> String {
+    format!("set transaction snapshot {}", quote_literal(id))
+}
+
+/// Says of which snapshot the server's error is.
+fn name_snapshot(id: &str, error: Error) -> Error {
+    match error {
         Error::Remote(remote) => {
             let context = format!("snapshot \"{id}\"");
             Error::Remote(Box::new(RemoteError { context, ..*remote }))
         }
         other => other,
-    })
+    }
 }
 
-/// Exports the snapshot, taking it if there is none, and reads the position in the write-ahead log.
-fn export(connection: &mut Connection, tables: Vec<SourceTable>) -> Result<Snapshot> {
-    let rows = connection.query(include_str!("export_snapshot.sql"))?;
+/// Exports the snapshot with the last statement of `sql`, which takes it if there is none, and reads the
+/// position in the write-ahead log.
+fn export(connection: &mut Connection, sql: &str, tables: Vec<SourceTable>) -> Result<Snapshot> {
+    let rows = connection.query(sql)?;
     match rows.first().map(Vec::as_slice) {
         Some([Some(id), Some(lsn), Some(is_in_recovery), Some(xids), Some(timeline)]) => {
             Ok(Snapshot {

@@ -1,9 +1,7 @@
 //! The queries of classes whose objects are rendered by their query; a class is added by a file here.
 
-use super::read_rows;
-use crate::Result;
+use super::batch::{Batch, Rows};
 use crate::model::Definition;
-use crate::source::CatalogSession;
 
 /// The first major version with a query's catalog, and the query.
 const QUERIES: [(u32, &str); 24] = [
@@ -33,12 +31,9 @@ const QUERIES: [(u32, &str); 24] = [
     (10, include_str!("definition/event_triggers.sql")),
 ];
 
-/// Reads all of them, members of extensions included.
-pub(super) fn read(session: &mut dyn CatalogSession) -> Result<Vec<Definition>> {
-    let major = session.version_num() / 10_000;
-    let mut definitions = Vec::new();
-    for (_, query) in QUERIES.iter().filter(|(first_major, _)| *first_major <= major) {
-        definitions.extend(read_rows(session, query)?);
-    }
-    Ok(definitions)
+/// Asks for all of them, members of extensions included.
+pub(super) fn add(batch: &mut Batch) -> Vec<Rows<Definition>> {
+    let major = batch.major();
+    let queries = QUERIES.iter().filter(|(first_major, _)| *first_major <= major);
+    queries.map(|(_, query)| batch.add(query)).collect()
 }

@@ -1,10 +1,12 @@
-//! Reads the catalog of a database into `model::Catalog`: one `.sql` file per query, one pass each.
+//! Reads the catalog of a database into `model::Catalog`: one `.sql` file per query, one pass each,
+//! all of a half asked at once.
 //!
 //! Every query reads all objects of its kind that belong to the user; selecting schemas and tables is
 //! the planner's. A line of a query that ends in `-- 14+` is for servers from 14 on, one that ends in
 //! `-- 13-` for servers up to 13, `-- 15+ 16-` for those between; all others are for every version from 10 on. No query runs once per
 //! object, so 20,000 tables take as many round trips as two.
 
+mod batch;
 mod definitions;
 pub mod secret;
 
@@ -13,6 +15,7 @@ use std::collections::HashMap;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
+pub use self::batch::{Batch, Rows};
 use super::CatalogSession;
 use crate::model::{
     Acl, Annotations, Catalog, Column, Comment, Constraint, Depend, Index, ObjectId, SecurityLabel,
@@ -54,42 +57,66 @@ pub fn read(session: &mut dyn CatalogSession) -> Result<Catalog> {
 
 /// Reads one half of everything.
 pub fn read_keys(session: &mut dyn CatalogSession) -> Result<Keys> {
+    let mut batch = Batch::new(session);
+    let type_infos = batch.add(include_str!("type_infos.sql"));
+    let constraints = batch.add(include_str!("constraints.sql"));
+    let indexes = batch.add(include_str!("indexes.sql"));
+    let depends = batch.add(include_str!("depends.sql"));
+    batch.run(session)?;
     Ok(Keys {
-        type_infos: read_rows(session, include_str!("type_infos.sql"))?,
-        constraints: read_rows(session, include_str!("constraints.sql"))?,
-        indexes: read_rows(session, include_str!("indexes.sql"))?,
-        depends: read_rows(session, include_str!("depends.sql"))?,
+        type_infos: type_infos.take(),
+        constraints: constraints.take(),
+        indexes: indexes.take(),
+        depends: depends.take(),
     })
 }
 
 /// Reads the other half, to be joined by the keys.
 pub fn read_objects(session: &mut dyn CatalogSession) -> Result<Catalog> {
-    let mut columns = group_columns(read_rows(session, include_str!("columns.sql"))?);
+    let mut batch = Batch::new(session);
+    let columns = batch.add(include_str!("columns.sql"));
+    let server = batch.add(include_str!("server.sql"));
+    let builtins = batch.add(include_str!("builtins.sql"));
+    let schemas = batch.add(include_str!("schemas.sql"));
+    let extensions = batch.add(include_str!("extensions.sql"));
+    let types = batch.add(include_str!("types.sql"));
+    let functions = batch.add(include_str!("functions.sql"));
+    let sequences = batch.add(include_str!("sequences.sql"));
+    let tables = batch.add(include_str!("tables.sql"));
+    let views = batch.add(include_str!("views.sql"));
+    let triggers = batch.add(include_str!("triggers.sql"));
+    let rules = batch.add(include_str!("rules.sql"));
+    let policies = batch.add(include_str!("policies.sql"));
+    let definitions = definitions::add(&mut batch);
+    let default_acls = batch.add(include_str!("default_acls.sql"));
+    let roles = batch.add(include_str!("roles.sql"));
+    let database = batch.add(include_str!("database.sql"));
+    let comments = batch.add(include_str!("comments.sql"));
+    let labels = batch.add(include_str!("labels.sql"));
+    let acls = batch.add(include_str!("acls.sql"));
+    let procedural_functions = batch.add::<OidRow>(include_str!("procedural_functions.sql"));
+    batch.run(session)?;
+
+    let mut columns = group_columns(columns.take());
     let mut catalog = Catalog {
-        server: read_server(session)?,
-        builtins: read_rows(session, include_str!("builtins.sql"))?.pop().unwrap_or_default(),
-        schemas: read_rows(session, include_str!("schemas.sql"))?,
-        extensions: read_rows(session, include_str!("extensions.sql"))?,
-        types: read_rows(session, include_str!("types.sql"))?,
-        functions: read_rows(session, include_str!("functions.sql"))?,
-        sequences: read_rows(session, include_str!("sequences.sql"))?,
-        tables: read_rows(session, include_str!("tables.sql"))?,
-        views: read_rows(session, include_str!("views.sql"))?,
-        triggers: read_rows(session, include_str!("triggers.sql"))?,
-        rules: read_rows(session, include_str!("rules.sql"))?,
-        policies: read_rows(session, include_str!("policies.sql"))?,
-        definitions: definitions::read(session)?,
-        default_acls: read_rows(session, include_str!("default_acls.sql"))?,
-        roles: read_rows(session, include_str!("roles.sql"))?,
-        database: read_rows(session, include_str!("database.sql"))?.pop().unwrap_or_default(),
-        annotations: read_annotations(session)?,
-        procedural_functions: read_rows::<OidRow>(
-            session,
-            include_str!("procedural_functions.sql"),
-        )?
-        .into_iter()
-        .map(|row| row.oid)
-        .collect(),
+        server: only_server(server.take())?,
+        builtins: builtins.take().pop().unwrap_or_default(),
+        schemas: schemas.take(),
+        extensions: extensions.take(),
+        types: types.take(),
+        functions: functions.take(),
+        sequences: sequences.take(),
+        tables: tables.take(),
+        views: views.take(),
+        triggers: triggers.take(),
+        rules: rules.take(),
+        policies: policies.take(),
+        definitions: definitions.into_iter().flat_map(Rows::take).collect(),
+        default_acls: default_acls.take(),
+        roles: roles.take(),
+        database: database.take().pop().unwrap_or_default(),
+        annotations: annotate(comments.take(), labels.take(), acls.take()),
+        procedural_functions: procedural_functions.take().into_iter().map(|row| row.oid).collect(),
         ..Catalog::default()
     };
     for table in &mut catalog.tables {
@@ -108,24 +135,26 @@ pub fn read_objects(session: &mut dyn CatalogSession) -> Result<Catalog> {
 
 /// Reads the one row about the server.
 pub fn read_server(session: &mut dyn CatalogSession) -> Result<ServerInfo> {
-    read_rows(session, include_str!("server.sql"))?
-        .pop()
-        .ok_or_else(|| Error::Internal("the database is not in its own catalog".to_owned()))
+    only_server(read_rows(session, include_str!("server.sql"))?)
 }
 
-/// Reads comments, labels and privileges of objects of every class.
-fn read_annotations(session: &mut dyn CatalogSession) -> Result<Annotations> {
+fn only_server(mut rows: Vec<ServerInfo>) -> Result<ServerInfo> {
+    rows.pop().ok_or_else(|| Error::Internal("the database is not in its own catalog".to_owned()))
+}
+
+/// Gathers comments, labels and privileges by object.
+fn annotate(comments: Vec<Comment>, labels: Vec<SecurityLabel>, acls: Vec<Acl>) -> Annotations {
     let mut annotations = Annotations::default();
-    for comment in read_rows::<Comment>(session, include_str!("comments.sql"))? {
+    for comment in comments {
         annotations.comments.insert(comment.id, comment.text);
     }
-    for label in read_rows::<SecurityLabel>(session, include_str!("labels.sql"))? {
+    for label in labels {
         annotations.labels.entry(label.id).or_default().push(label);
     }
-    for acl in read_rows::<Acl>(session, include_str!("acls.sql"))? {
+    for acl in acls {
         annotations.acls.entry(ObjectId::whole(acl.id)).or_default().push(acl);
     }
-    Ok(annotations)
+    annotations
 }
 
 /// Gathers columns by relation; they come in the order of their numbers.
@@ -163,14 +192,18 @@ fn read_rows_with<T: DeserializeOwned>(
     let text = select_lines(query, session.version_num() / 10_000, secrets);
     let mut rows = Vec::new();
     session.query_json(&text, &mut |json| {
-        let row = serde_json::from_str(json).map_err(|error| {
-            let title = query.lines().next().unwrap_or_default();
-            Error::Internal(format!("could not decode a catalog row: {error} ({title})"))
-        })?;
-        rows.push(row);
+        rows.push(decode(query, json)?);
         Ok(())
     })?;
     Ok(rows)
+}
+
+/// Decodes a row of a query.
+fn decode<T: DeserializeOwned>(query: &str, json: &str) -> Result<T> {
+    serde_json::from_str(json).map_err(|error| {
+        let title = query.lines().next().unwrap_or_default();
+        Error::Internal(format!("could not decode a catalog row: {error} ({title})"))
+    })
 }
 
 /// Keeps the lines of a query that are meant for servers of major version `major`.

@@ -8,7 +8,6 @@ use super::channel::{Channel, Message, ShutdownHandle};
 use super::message::HEADER_BYTES;
 use super::silence::{IsAtWork, Silence};
 use super::{CancelToken, connect, message};
-use crate::source::CatalogSession;
 use crate::source::dsn::{Dsn, Endpoint};
 use crate::{Error, Result};
 
@@ -231,6 +230,19 @@ impl Connection {
         Ok(count)
     }
 
+    /// Runs two lots of statements, each a transaction of its own, and waits once for both; for short ones
+    /// without rows, since the second is sent before the answer to the first is read.
+    pub fn execute_both(&mut self, first: &str, second: &str) -> Result<[Result<()>; 2]> {
+        self.send_query(first)?;
+        self.send_query(second)?;
+        let first = self.receive(1, &mut |_| Ok(()));
+        if self.is_closed() {
+            return Ok([first, Err(Error::Lost("the session is closed".to_owned()))]);
+        }
+        let second = self.receive(1, &mut |_| Ok(()));
+        Ok([first, second])
+    }
+
     /// Sends statements to be run.
     pub(super) fn send_query(&mut self, sql: &str) -> Result<()> {
         if sql.contains('\0') {
@@ -242,8 +254,18 @@ impl Connection {
     /// Runs statements to the end; the first error, the server's or the callback's, is returned then.
     fn run(&mut self, sql: &str, on_event: &mut dyn FnMut(Event) -> Result<()>) -> Result<()> {
         self.send_query(sql)?;
+        self.receive(1, on_event)
+    }
+
+    /// Reads the answer to statements that were sent together, of which `query_count` return many rows.
+    pub(super) fn receive(
+        &mut self,
+        query_count: usize,
+        on_event: &mut dyn FnMut(Event) -> Result<()>,
+    ) -> Result<()> {
         let mut outcome = Ok(());
-        let (mut bytes_left, mut results_left) = (MAX_RESULT_BYTES, MAX_RESULTS);
+        let mut bytes_left = MAX_RESULT_BYTES.saturating_mul(query_count);
+        let mut results_left = MAX_RESULTS;
         loop {
             let message = self.channel.receive()?;
             let is_row = message.tag == b'D';
@@ -311,7 +333,7 @@ impl Connection {
 }
 
 /// Decodes a DataRow.
-fn decode_row(body: &[u8]) -> Result<Vec<Option<&str>>> {
+pub(super) fn decode_row(body: &[u8]) -> Result<Vec<Option<&str>>> {
     let columns = message::parse_row(body)
         .ok_or_else(|| Error::Protocol("a row cannot be read".to_owned()))?;
     columns.into_iter().map(|value| value.map(decode_text).transpose()).collect()
@@ -324,43 +346,6 @@ fn decode_text(value: &[u8]) -> Result<&str> {
     text.ok_or_else(|| {
         Error::Protocol("a row of text is not valid UTF-8, or contains a zero byte".to_owned())
     })
-}
-
-/// Whether a JSON text spells a zero byte, which no text of a server contains.
-fn has_zero_escape(json: &str) -> bool {
-    let mut rest = json.as_bytes();
-    while let Some(at) = memchr::memchr(b'\\', rest) {
-        rest = &rest[at + 1..];
-        if rest.starts_with(b"u0000") {
-            return true;
-        }
-        // The escaped character may be a backslash itself.
-        rest = rest.get(1..).unwrap_or_default();
-    }
-    false
-}
-
-/// The source's catalogs, as JSON rows.
-impl CatalogSession for Connection {
-    fn query_json(&mut self, query: &str, each: &mut dyn FnMut(&str) -> Result<()>) -> Result<()> {
-        let query = query.trim_end().trim_end_matches(';');
-        // The query may end with a comment line.
-        let sql =
-            format!("select pg_catalog.row_to_json(q)::pg_catalog.text\n  from (\n{query}\n) as q");
-        self.for_each_row(&sql, &mut |row| match row {
-            // What cannot be decoded is what the server has sent.
-            [Some(json)] if !has_zero_escape(json) => each(json).map_err(|error| match error {
-                Error::Internal(why) => Error::Protocol(message::clean(&why)),
-                other => other,
-            }),
-            [Some(_)] => Err(Error::Protocol("a value contains a zero byte".to_owned())),
-            _ => Err(Error::Protocol("a row of JSON is not one value".to_owned())),
-        })
-    }
-
-    fn version_num(&self) -> u32 {
-        self.server.version_num
-    }
 }
 
 #[cfg(test)]
