@@ -8,6 +8,7 @@ pub mod copy_in;
 pub mod created;
 pub mod foreign;
 pub mod foreign_key;
+pub mod heap_count;
 mod heap_load;
 mod heap_pages;
 pub mod index_build;

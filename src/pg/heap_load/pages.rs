@@ -56,9 +56,12 @@ impl Pages {
         if unsafe { pg_sys::wal_level } >= pg_sys::WalLevel::WAL_LEVEL_LOGICAL as c_int {
             return None;
         }
-        // What is on disk before its transaction is known there could become another one's after a crash.
-        // SAFETY: the end of what this transaction has logged, the batch at least.
-        unsafe { pg_sys::XLogFlush(pg_sys::XactLastRecEnd) };
+        if !freeze {
+            // What is on disk before its transaction is known there could become another one's after a
+            // crash.
+            // SAFETY: the end of what this transaction has logged, the batch at least.
+            unsafe { pg_sys::XLogFlush(pg_sys::XactLastRecEnd) };
+        }
         let inserter = Inserter {
             // SAFETY: inside a transaction.
             transaction: unsafe { pg_sys::GetCurrentTransactionId() }.into_inner(),

@@ -30,6 +30,7 @@ const VERSION: u16 = 4;
 const TUPLE_HEADER_BYTES: usize = 23;
 
 /// Offsets in a tuple's header.
+const XMIN: usize = 0;
 const INFOMASK2: usize = 18;
 const INFOMASK: usize = 20;
 const HOFF: usize = 22;
@@ -37,7 +38,9 @@ const HOFF: usize = 22;
 /// Bits of `t_infomask`.
 const HAS_NULL: u16 = 0x0001;
 const XMIN_COMMITTED: u16 = 0x0100;
+const XMIN_INVALID: u16 = 0x0200;
 const XMAX_INVALID: u16 = 0x0800;
+const WAS_MOVED: u16 = 0xc000;
 
 /// Bits of `t_infomask2`.
 const ATTRIBUTE_COUNT: u16 = 0x07ff;
@@ -172,6 +175,12 @@ impl<'a> Tuple<'a> {
     pub fn is_surely_live(self) -> bool {
         let wanted = XMIN_COMMITTED | XMAX_INVALID;
         self.infomask() & wanted == wanted
+    }
+
+    /// The transaction that has inserted the tuple, if what has become of it is all there is to know.
+    pub fn open_inserter(self) -> Option<u32> {
+        let known = XMIN_COMMITTED | XMIN_INVALID | XMAX_INVALID | WAS_MOVED;
+        (self.infomask() & known == XMAX_INVALID).then(|| read_u32(self.bytes, XMIN))
     }
 
     /// Whether the tuple is part of an update that left the indexes alone.
