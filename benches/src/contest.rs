@@ -11,7 +11,7 @@ use crate::timeline;
 use crate::tool::{Task, Tool, remove_scratch};
 
 /// What one copy took.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Measurement {
     pub wall_seconds: f64,
     /// CPU time of the source cluster.
@@ -22,6 +22,8 @@ pub struct Measurement {
     pub client_seconds: f64,
     /// Bytes of write-ahead log of the target.
     pub wal_bytes: f64,
+    /// Seconds from the beginning of pgmig's first task to the end of its last.
+    pub task_seconds: Option<f64>,
 }
 
 /// A tool, what its copies took, and why it was given up if it was.
@@ -104,6 +106,10 @@ pub fn measure(
         target_seconds: read_cluster_seconds(target)? - target_before,
         client_seconds: read_client_seconds()? - clients_before,
         wal_bytes: read_wal_bytes(target)? - wal_before,
+        task_seconds: match tool {
+            Tool::Pgmig(_) => timeline::read_seconds(target, task.database)?,
+            _ => None,
+        },
     };
     tool.check(task)?;
     let timeline = match tool {

@@ -14,6 +14,7 @@ mod parts;
 mod ranges;
 mod relay;
 mod report;
+mod scaling;
 mod subject;
 mod targets;
 mod timeline;
@@ -44,7 +45,7 @@ const SETTINGS: [(&str, &str); 6] = [
 ];
 
 /// What is measured only when `ONLY` names it.
-const MORE_SECTIONS: [&str; 3] = [wal::NAME, ranges::NAME, growth::NAME];
+const MORE_SECTIONS: [&str; 4] = [wal::NAME, ranges::NAME, growth::NAME, scaling::NAME];
 
 /// The tool that the others are measured by, where it took part.
 const BASELINE: &str = "pg_dump";
@@ -115,6 +116,9 @@ fn run_bench() -> Result<bool> {
     }
     if chosen.contains(&growth::NAME) {
         all_succeeded &= growth::run(&pair, &parameters, &mut results)?;
+    }
+    if chosen.contains(&scaling::NAME) {
+        scaling::run(&pair, &parameters)?;
     }
     results.print();
     Ok(all_succeeded)

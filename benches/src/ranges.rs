@@ -72,13 +72,13 @@ pub fn run(pair: &Pair, parameters: &Parameters, results: &mut Results) -> Resul
 
 /// Every table in every way, and one table in ranges of several sizes.
 fn list_trials(row_count: u64) -> Vec<Trial> {
-    let trial = |table, what: String, options: String| Trial {
+    let trial = |table: &'static str, what: String, options: String| Trial {
         table,
         what,
         // Smaller than any default: it is a matter of seconds here.
         options: format!(
             r#""tables": "{table}", "data_only": true, "validation": "none", "partition_threshold": {}{options}"#,
-            row_count / 4
+            row_count / 40
         ),
         seconds: Vec::new(),
         longest: Vec::new(),
@@ -86,11 +86,14 @@ fn list_trials(row_count: u64) -> Vec<Trial> {
     };
     let mut trials = Vec::new();
     for (table, _) in TABLES {
+        let row_count = if table == "wide" { row_count / 10 } else { row_count };
         for method in ["auto", "pk", "ctid", "none"] {
-            let options = format!(
-                r#", "chunk_by": "{method}", "chunk_size": {}"#,
-                row_count.div_ceil(8).max(1)
-            );
+            let options = match method {
+                "none" => r#", "chunk_by": "none""#.to_owned(),
+                _ => {
+                    format!(r#", "chunk_by": "{method}", "chunk_size": {}"#, row_count.div_ceil(8))
+                }
+            };
             trials.push(trial(table, method.to_owned(), options));
         }
     }

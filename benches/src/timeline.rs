@@ -21,8 +21,17 @@ struct Spell {
 
 /// Draws the only run in the database.
 pub fn draw(target: &Cluster, database: &str) -> Result<String> {
+    Ok(render(&read(target, database)?))
+}
+
+/// Seconds from the beginning of the first task to the end of the last, if there are any.
+pub fn read_seconds(target: &Cluster, database: &str) -> Result<Option<f64>> {
+    Ok(read(target, database)?.iter().map(|spell| spell.end).max_by(f64::total_cmp))
+}
+
+fn read(target: &Cluster, database: &str) -> Result<Vec<Spell>> {
     let rows = target.client(database)?.query(include_str!("timeline.sql"), &[])?;
-    let spells: Vec<Spell> = rows
+    let spells = rows
         .iter()
         .map(|row| Spell {
             worker: row.get(0),
@@ -32,7 +41,7 @@ pub fn draw(target: &Cluster, database: &str) -> Result<String> {
             end: row.get(4),
         })
         .collect();
-    Ok(render(&spells))
+    Ok(spells)
 }
 
 fn render(spells: &[Spell]) -> String {

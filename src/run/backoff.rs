@@ -1,8 +1,11 @@
-//! How long to wait before the next attempt to get back to the source, and when to give up.
+//! How long to wait before the next attempt to get what a run has lost, and when to give up.
 
 use std::time::{Duration, Instant};
 
+use pgmig_core::Error;
 use pgmig_core::options::Options;
+
+use crate::pg::latch;
 
 /// Longest wait between two attempts.
 const MAX_DELAY: Duration = Duration::from_secs(60);
@@ -41,8 +44,15 @@ impl Backoff {
         self.until.saturating_duration_since(Instant::now())
     }
 
-    /// How many attempts have failed.
-    pub fn failures(&self) -> u32 {
-        self.failures
+    /// Waits until the next attempt is due, with interrupts enabled.
+    pub fn rest(&self) {
+        while !self.remaining().is_zero() {
+            latch::wait(self.remaining());
+        }
+    }
+
+    /// Says that the last attempt has failed.
+    pub fn message(&self, aim: &str, error: &Error) -> String {
+        format!("attempt {} {aim}failed and is followed by another one: {error}", self.failures)
     }
 }

@@ -190,7 +190,7 @@ impl Run {
         });
         let mut survey = match begun {
             // A source that was there a moment ago may come back; others are told of at once.
-            Err(error) if error.remedy() == Remedy::Reconnect => {
+            Err(error) if matches!(error.remedy(), Remedy::Reconnect | Remedy::Repeat) => {
                 self.return_to_source(&mut backoff, error)?
             }
             begun => begun?,
@@ -198,8 +198,12 @@ impl Run {
         if self.request.kind == RunKind::Plan {
             return Ok((FinalState::Done, None));
         }
+        // Whoever starts a run is told at once that there is no worker for it; a run that is under way
+        // waits for one.
+        let mut attempts = None;
         let (outcome, recorded) = loop {
-            let outcome = self.carry_out(&mut survey);
+            let outcome = self.carry_out(&mut survey, attempts.take());
+            attempts = Some(Backoff::new(&self.options));
             // Also after a failure: the next run must know these rows for pgmig's own.
             let recorded = self.record_loaded();
             match outcome {
@@ -227,8 +231,9 @@ impl Run {
         })
     }
 
-    /// Has workers do what is left of the plan; the error of tasks that failed, if any did.
-    fn carry_out(&self, survey: &mut Survey) -> Result<Option<Error>> {
+    /// Has workers do what is left of the plan; the error of tasks that failed, if any did. `attempts` to
+    /// get workers follow the first one.
+    fn carry_out(&self, survey: &mut Survey, attempts: Option<Backoff>) -> Result<Option<Error>> {
         transaction::run(|| self.state.set_phase(self.id, "copy", true))?;
         let request = self.worker_request(&survey.xids);
         let mut own = TaskContext {
@@ -243,7 +248,7 @@ impl Run {
             state: self.state,
             file_nodes: HashMap::new(),
         };
-        let mut pool = self.start_workers(survey.tasks.len(), &request)?;
+        let mut pool = self.start_workers(survey.tasks.len(), &request, attempts)?;
         let outcome = catch::catch(|| dispatch::dispatch(self, &mut pool, survey, &mut own));
         stop_workers(&mut pool);
         outcome
@@ -258,15 +263,23 @@ impl Run {
             if error.remedy() == Remedy::Connect {
                 self.login.place.set(None);
             }
-            while !backoff.remaining().is_zero() {
-                latch::wait(backoff.remaining());
-            }
+            self.note_attempt("to get back to the source ", backoff, &error)?;
+            backoff.rest();
             error = match catch::catch(|| resume::survey(self)) {
-                Err(error) if error.remedy().is_about_source() => error,
+                Err(error) if error.remedy().is_another_attempt() => error,
                 other => return other,
             };
         }
         Err(error)
+    }
+
+    /// Tells of an attempt that has failed, and after which another one follows.
+    fn note_attempt(&self, aim: &str, attempts: &Backoff, error: &Error) -> Result<()> {
+        let event = Event {
+            sqlstate: Some(error.sqlstate().to_owned()),
+            ..Event::new(Severity::Warning, Some("run".to_owned()), attempts.message(aim, error))
+        };
+        transaction::run(|| self.state.insert_event(self.id, &event))
     }
 
     fn record_loaded(&self) -> Result<()> {
@@ -291,9 +304,28 @@ impl Run {
         }
     }
 
-    fn start_workers(&self, tasks: usize, request: &WorkerRequest) -> Result<Pool> {
-        let (wanted, fitting) = self.count_workers(tasks)?;
-        let pool = Pool::start(fitting, process::current_user(), request)?;
+    fn start_workers(
+        &self,
+        tasks: usize,
+        request: &WorkerRequest,
+        mut attempts: Option<Backoff>,
+    ) -> Result<Pool> {
+        let (wanted, pool) = loop {
+            let (wanted, fitting) = self.count_workers(tasks)?;
+            let pool = Pool::start(fitting, process::current_user(), request)?;
+            if pool.len() > 0 {
+                break (wanted, pool);
+            }
+            let error = launch::no_worker_slot();
+            let Some(attempts) = &mut attempts else {
+                return Err(error);
+            };
+            if !attempts.fail() {
+                return Err(error);
+            }
+            self.note_attempt("to get workers ", attempts, &error)?;
+            attempts.rest();
+        };
         let count = pool.len();
         transaction::run(|| {
             if count < wanted {
@@ -307,15 +339,19 @@ impl Run {
         Ok(pool)
     }
 
-    /// How many workers are wanted (the user's word, else one per core, never more than tasks) and how
-    /// many of them to ask for: unless the user insists, parallel index builds get their share of slots.
+    /// How many workers the run would have with tasks and slots enough: the user's word, else one per core.
+    pub fn job_count(&self) -> u32 {
+        let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        self.options.jobs.unwrap_or_else(|| u32::try_from(cores()).unwrap_or(u32::MAX))
+    }
+
+    /// How many workers are wanted, never more than tasks, and how many of them to ask for: unless the
+    /// user insists, parallel index builds get their share of slots.
     fn count_workers(&self, tasks: usize) -> Result<(usize, usize)> {
-        if let Some(jobs) = self.options.jobs {
-            let wanted = usize::try_from(jobs).unwrap_or(usize::MAX).min(tasks.max(1));
+        let wanted = usize::try_from(self.job_count()).unwrap_or(usize::MAX).min(tasks.max(1));
+        if self.options.jobs.is_some() {
             return Ok((wanted, wanted));
         }
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let wanted = cores.min(tasks.max(1));
         let free = transaction::run(|| self.state.count_free_worker_slots())?;
         Ok((wanted, wanted.min(free).max(1)))
     }

@@ -250,10 +250,7 @@ impl Dispatcher<'_> {
         if !attempt.fail() {
             return self.finish(task, Some(error));
         }
-        let message = format!(
-            "attempt {} failed and is followed by another one: {error}",
-            attempt.failures()
-        );
+        let message = attempt.message("", &error);
         self.rests.insert(worker, attempt.clone());
         self.put_back(task, &error, message)
     }

@@ -9,7 +9,6 @@ use pgmig_core::plan::task::{Statement, StatementMode};
 use pgmig_core::source::catalog::secret;
 use pgmig_core::{Error, Result};
 use pgrx::pg_sys;
-use zeroize::Zeroizing;
 
 use super::state::{Event, Severity};
 use super::worker::TaskContext;
@@ -147,8 +146,12 @@ fn execute(context: &mut TaskContext, task: i32, statement: &Statement) -> Resul
 fn execute_secret(context: &mut TaskContext, id: ObjectId, shown: &str) -> Result<()> {
     let source = context.source.get()?;
     let major = pg_sys::PG_VERSION_NUM / 10_000;
-    let sql = source.call(move |connection| secret::read_statement(connection, id, major))?;
-    match sql.map(Zeroizing::new) {
+    let sql = source.call(move |connection| {
+        let sql = secret::read_statement(connection, id, major);
+        connection.forget_read();
+        sql
+    })?;
+    match sql {
         Some(sql) => {
             utility::execute_shown_as(&sql, shown);
             Ok(())

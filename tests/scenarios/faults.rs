@@ -186,37 +186,6 @@ fn a_lock_that_takes_too_long_fails_the_run_if_that_was_asked_for() -> Result<()
 }
 
 #[test]
-fn timeouts_set_on_databases_and_roles_do_not_reach_a_run() -> Result<()> {
-    let databases = Pair::shared()?.databases("fault_timeouts")?;
-    let mut gate = Gate::close(&databases)?;
-    for database in [&databases.pair().source, &databases.pair().target] {
-        for timeout in [
-            "statement_timeout",
-            "lock_timeout",
-            "idle_in_transaction_session_timeout",
-            "idle_session_timeout",
-        ] {
-            let sql = format!(
-                "alter database fault_timeouts set {timeout} = '300ms';
-                 alter role postgres in database fault_timeouts set {timeout} = '300ms'"
-            );
-            database.execute("postgres", &sql)?;
-        }
-    }
-    let mut target = databases.target()?;
-    target.batch_execute("set statement_timeout = 0; set idle_session_timeout = 0")?;
-    let call = "select pgmig.start($1, $2::text::jsonb)";
-    let run: i64 = target.query_one(call, &[&databases.source_dsn(), &GATED])?.get(0);
-    gate.await_run()?;
-    // Sessions of the run are at a statement, and idle, for longer than any of the timeouts.
-    thread::sleep(std::time::Duration::from_secs(1));
-    gate.open()?;
-    let rows = target.query("select status from pgmig.wait($1)", &[&run])?;
-    ensure!(rows.len() == 2 && rows.iter().all(|row| row.get::<_, &str>(0) == "match"));
-    Ok(())
-}
-
-#[test]
 fn an_extension_or_a_database_that_is_dropped_ends_its_runs() -> Result<()> {
     let databases = Pair::shared()?.databases("fault_drop")?;
     let mut gate = Gate::close(&databases)?;

@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use pgmig_tests::aftermath::expect_nothing_left;
-use pgmig_tests::liar::{Liar, Lie};
-use pgmig_tests::{ClusterOptions, Databases, Installation, Pair};
+use pgmig_tests::aftermath::{expect_nothing_left, processes};
+use pgmig_tests::liar::{ENDLESS, Liar, Lie};
+use pgmig_tests::memory::{highest_kib, watch};
+use pgmig_tests::{ClusterOptions, Databases, Installation, Pair, eventually};
 
 /// Longest time for a call: far more than it takes, far less than for ever.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -37,7 +38,12 @@ fn lie_once(
     liar: &Liar,
     (lie, number, tag): (Lie, usize, Option<u8>),
 ) -> Result<Option<(String, String)>> {
-    let what = format!("{lie:?} at message {number} of type {tag:?}");
+    let what = format!("{:?} at message {number} of type {tag:?}", shorten(&lie));
+    let mut target = databases.target().with_context(|| what.clone())?;
+    // The run before this one may still have a last word for the source.
+    eventually("no coordinator is left", || {
+        Ok(processes(&mut target, "pgmig coordinator")?.is_empty())
+    })?;
     liar.plan(lie, number, tag);
     let dsn = format!(
         "host=127.0.0.1 port={} dbname={} user=postgres sslmode=disable connect_timeout=10",
@@ -45,7 +51,6 @@ fn lie_once(
         databases.name()
     );
     let begun = Instant::now();
-    let mut target = databases.target().with_context(|| what.clone())?;
     target.batch_execute("drop schema public cascade; create schema public")?;
     let outcome =
         target.query("select * from pgmig.migrate($1, $2::text::jsonb)", &[&dsn, &OPTIONS]);
@@ -138,6 +143,7 @@ fn every_kind_of_lie_is_an_error_and_never_a_crash_or_a_hang() -> Result<()> {
 fn shorten(lie: &Lie) -> Lie {
     match lie {
         Lie::Before(bytes) => Lie::Before(bytes[..bytes.len().min(16)].to_vec()),
+        Lie::Flood(bytes, limit) => Lie::Flood(bytes[..bytes.len().min(16)].to_vec(), *limit),
         other => other.clone(),
     }
 }
@@ -174,4 +180,54 @@ fn a_lie_at_any_message_leaves_the_target_running() -> Result<()> {
     );
     ensure!(lie_once(&databases, &liar, (Lie::Drop, usize::MAX, None))?.is_none());
     databases.expect_same_data()
+}
+
+/// A message.
+fn message(tag: u8, body: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(body.len() + 4).unwrap_or(u32::MAX).to_be_bytes();
+    [&[tag][..], &length, body].concat()
+}
+
+/// A row of so many NULLs.
+fn nulls(count: u16) -> Vec<u8> {
+    let nulls = vec![0xff; 4 * usize::from(count)];
+    message(b'D', &[&count.to_be_bytes()[..], &nulls].concat())
+}
+
+#[test]
+fn a_source_that_never_ends_takes_a_bounded_part_of_the_targets_memory() -> Result<()> {
+    let pair = hostile_pair()?;
+    let databases = pair.databases("hostile_memory")?;
+    databases.execute_on_source(
+        "create table short (a text, b text); insert into short select i, i from generate_series(1, 9) i;
+         analyze",
+    )?;
+    let postmaster = pair.target.postmaster_pid()?;
+    let liar = Liar::in_front_of(&pair.source)?;
+    // Of a table there may be any number of rows, so these come to an end: two columns, both NULL.
+    let row = message(b'd', &[0, 2, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
+    let report = message(b'S', b"a\0b\0");
+    for (lie, number, tag, expected, limit_mib) in [
+        (Lie::Flood(message(b'N', b"SX\0\0"), ENDLESS), 20, b'D', "notices without end", 64),
+        (Lie::Flood(report, ENDLESS), 20, b'D', "notices without end", 64),
+        (Lie::Flood(message(b'C', b"SELECT 1\0"), ENDLESS), 20, b'D', "without end", 64),
+        (Lie::Flood(nulls(1), ENDLESS), 3, b'D', "without end", 400),
+        (Lie::Flood(nulls(1600), ENDLESS), 20, b'D', "without end", 400),
+        (Lie::Endless, 3, b'D', "without end", 600),
+        (Lie::Endless, 20, b'D', "without end", 600),
+        (Lie::Endless, 200, b'D', "without end", 1000),
+        (Lie::Flood(row, 32 << 20), 0, b'd', "closed the connection", 96),
+    ] {
+        let what = format!("{:?} at {number}", shorten(&lie));
+        let (error, peaks) = watch(&pair.target, databases.name(), "^pgmig", || {
+            lie_once(&databases, &liar, (lie, number, Some(tag)))
+        })?;
+        ensure!(liar.outcome().0, "{what} was never told");
+        let (_, text) = error.with_context(|| format!("{what} was believed"))?;
+        let highest_mib = highest_kib(&peaks) / 1024;
+        println!("{highest_mib} MiB of {limit_mib} with {what}: {text}");
+        ensure!(text.contains(expected), "{what}: {text}");
+        ensure!(highest_mib < limit_mib, "{highest_mib} MiB with {what}");
+    }
+    expect_no_crash(&databases, postmaster)
 }

@@ -3,14 +3,15 @@
 //! They take long, so an ordinary test run leaves them out. `SHARE` (100) is the share of the sizes named
 //! here, in percent.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use pgmig_tests::aftermath::expect_nothing_left;
+use pgmig_tests::memory::{highest_kib, resident_kib, watch};
 use pgmig_tests::{Cluster, ClusterOptions, Databases, Installation, Pair, eventually, run};
 use postgres::Client;
 
@@ -35,44 +36,17 @@ fn pair() -> Result<Pair> {
     Pair::start(options("load-source")?, options("load-target")?)
 }
 
-/// Peak of a process's own memory, in kibibytes.
-fn peak_kib(pid: i32) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    let field = |name: &str| -> Option<u64> {
-        let line = status.lines().find(|line| line.starts_with(name))?;
-        line.split_whitespace().nth(1)?.parse().ok()
-    };
-    Some(field("RssAnon:")? + field("RssFile:")?)
-}
-
 /// Migrates and prints how long it took and what the run's processes needed at most.
 fn migrate(databases: &Databases<'_>, what: &str, options: &str) -> Result<()> {
-    let mut onlooker = databases.target()?;
-    let is_over = AtomicBool::new(false);
     let begun = Instant::now();
-    let (outcome, peak) = thread::scope(|scope| {
-        let watching = scope.spawn(|| {
-            let query = "select a.pid from pg_stat_activity a
-                where a.backend_type like 'pgmig%' and a.datname = current_database()";
-            let mut peak = 0;
-            while !is_over.load(Ordering::Relaxed) {
-                for row in onlooker.query(query, &[]).unwrap_or_default() {
-                    peak = peak.max(peak_kib(row.get(0)).unwrap_or(0));
-                }
-                thread::sleep(Duration::from_millis(50));
-            }
-            peak
-        });
-        let outcome = databases.migrate_and_match(options);
-        is_over.store(true, Ordering::Relaxed);
-        (outcome, watching.join().unwrap_or(0))
-    });
-    let rows = outcome?;
+    let (rows, peaks) = watch(&databases.pair().target, databases.name(), "^pgmig", || {
+        databases.migrate_and_match(options)
+    })?;
     println!(
         "| {what} | {:.1} s | {} tables match | {} MiB |",
         begun.elapsed().as_secs_f64(),
         rows.len(),
-        peak / 1024
+        highest_kib(&peaks) / 1024
     );
     expect_nothing_left(databases)
 }
@@ -196,15 +170,39 @@ fn a_table_with_two_thousand_partitions_arrives() -> Result<()> {
     databases.expect_same_data()
 }
 
-/// What a session's process holds: memory of its own in kibibytes, and open files.
-fn holdings(client: &mut Client) -> Result<(u64, usize, i64)> {
-    let row = client.query_one(
-        "select pg_backend_pid(), (select sum(total_bytes)::bigint from pg_backend_memory_contexts)",
-        &[],
-    )?;
-    let pid: i32 = row.get(0);
-    let files = fs::read_dir(format!("/proc/{pid}/fd"))?.count();
-    Ok((peak_kib(pid).context("the process is gone")?, files, row.get(1)))
+/// What a session's process holds.
+struct Holdings {
+    /// Memory of its own.
+    kib: u64,
+    files: usize,
+    /// Bytes in use by memory context.
+    contexts: BTreeMap<String, i64>,
+}
+
+impl Holdings {
+    fn of(client: &mut Client) -> Result<Holdings> {
+        let pid: i32 = client.query_one("select pg_backend_pid()", &[])?.get(0);
+        let rows = client.query(
+            "select c.name, sum(c.used_bytes)::bigint from pg_backend_memory_contexts c group by 1",
+            &[],
+        )?;
+        Ok(Holdings {
+            kib: resident_kib(pid).context("the process is gone")?,
+            files: fs::read_dir(format!("/proc/{pid}/fd"))?.count(),
+            contexts: rows.iter().map(|row| (row.get(0), row.get(1))).collect(),
+        })
+    }
+
+    /// Fails if this is more than it was by what a leak in every run would amount to.
+    fn expect_no_more_than(&self, early: &Holdings) -> Result<()> {
+        ensure!(self.files <= early.files + 2, "files: {} and then {}", early.files, self.files);
+        ensure!(self.kib <= early.kib + 16 * 1024, "{} and then {} KiB", early.kib, self.kib);
+        for (name, bytes) in &self.contexts {
+            let before = early.contexts.get(name).copied().unwrap_or(0);
+            ensure!(*bytes <= before + 128 * 1024, "{name}: {before} and then {bytes} bytes");
+        }
+        Ok(())
+    }
 }
 
 #[test]
@@ -224,30 +222,29 @@ fn a_thousand_runs_under_an_old_snapshot_leave_nothing_behind() -> Result<()> {
     let segments = |cluster: &Cluster| -> Result<usize> {
         Ok(fs::read_dir(cluster.data_dir().join("pg_dynshmem"))?.count())
     };
-    let (mut early, mut tenth) = ((0, 0, 0), Duration::ZERO);
+    let tenth = count.div_ceil(10);
+    let (mut early, mut first_ms) = (None, 0);
     let mut begun = Instant::now();
     for i in 1..=count {
         let row = client.query_one(call, &[&databases.source_dsn()])?;
         if row.get::<_, &str>(0) != "match" {
             bail!("run {i} does not match");
         }
-        if i == count.div_ceil(10) {
-            early = holdings(&mut client)?;
-            tenth = begun.elapsed();
+        if i == tenth {
+            early = Some(Holdings::of(&mut client)?);
+            first_ms = begun.elapsed().as_millis() / u128::from(tenth);
+        }
+        if i == count - tenth {
             begun = Instant::now();
         }
     }
-    let late = holdings(&mut client)?;
-    let each_ms = |elapsed: Duration, runs: u64| elapsed.as_millis() as u64 / runs.max(1);
+    let last_ms = begun.elapsed().as_millis() / u128::from(tenth);
+    let late = Holdings::of(&mut client)?;
     println!(
-        "| {count} runs in a row under an old snapshot | {} ms each at first | {} ms each later | {} MiB |",
-        each_ms(tenth, count.div_ceil(10)),
-        each_ms(begun.elapsed(), count - count.div_ceil(10)),
-        late.0 / 1024
+        "| {count} runs in a row under an old snapshot | {first_ms} ms each at first | {last_ms} ms each in the end | {} MiB |",
+        late.kib / 1024
     );
-    ensure!(late.1 <= early.1 + 2, "open files: {} and then {}", early.1, late.1);
-    ensure!(late.2 <= early.2 + (1 << 20), "contexts: {} and then {} bytes", early.2, late.2);
-    ensure!(late.0 <= early.0 + 16 * 1024, "memory: {} and then {} KiB", early.0, late.0);
+    late.expect_no_more_than(&early.context("no run")?)?;
     expect_nothing_left_of_any(&databases, &segments)?;
     old.batch_execute("rollback")?;
     client.batch_execute("vacuum")?;

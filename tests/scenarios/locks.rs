@@ -92,9 +92,86 @@ fn a_deadlock_on_the_target_is_got_over_whatever_is_to_be_done_on_errors() -> Re
         halter.batch_execute("select pg_advisory_unlock(44)")?;
         databases.target()?.query("select from pgmig.wait($1)", &[&run])?;
         blocked.join().map_err(|_| anyhow!("panicked"))??;
-        let events = "select count(*) from pgmig.events where message like 'attempt 1 %deadlock%'";
-        ensure!(databases.target_value(events)? == "1");
+        expect_deadlock(&databases)?;
         databases.expect_same_schema()?;
+        expect_nothing_left(&databases)?;
+    }
+    Ok(())
+}
+
+/// Fails unless the run's events tell of an attempt that failed because of a deadlock.
+fn expect_deadlock(databases: &Databases<'_>) -> Result<()> {
+    let told = "select count(*) from pgmig.events e
+        where e.sqlstate = '40P01' and e.message like 'attempt 1 %deadlock%'";
+    ensure!(databases.target_value(told)? == "1");
+    Ok(())
+}
+
+/// Lets a session of the source have a table once others let it, and returns it when it has; its own
+/// look for deadlocks comes too late to matter.
+fn lock_in_turn(
+    databases: &Databases<'_>,
+    before: &str,
+    table: &str,
+) -> Result<thread::JoinHandle<Result<(), postgres::Error>>> {
+    let mut session = databases.source()?;
+    session.batch_execute(&format!("set deadlock_timeout = '10min'; begin; {before}"))?;
+    let lock = format!("lock table {table}; commit");
+    let waiting = thread::spawn(move || session.batch_execute(&lock));
+    let query = format!(
+        "select count(*) from pg_locks l
+         where not l.granted and l.relation = '{table}'::regclass and l.mode = 'AccessExclusiveLock'"
+    );
+    let mut source = databases.source()?;
+    eventually("the table is waited for", || {
+        Ok(source.query_one(&query, &[])?.get::<_, i64>(0) == 1)
+    })?;
+    Ok(waiting)
+}
+
+#[test]
+fn a_deadlock_on_the_source_while_tables_are_locked_is_got_over() -> Result<()> {
+    let databases = Pair::shared()?.databases("locks_planning")?;
+    databases.execute_on_source(
+        "create table a (id int); insert into a values (1);
+         create table b (id int); create table c (id int)",
+    )?;
+    let mut halter = databases.source()?;
+    halter.batch_execute("begin; lock table b")?;
+    let pid = backend_pid(&mut halter)?;
+    let call = "select pgmig.start($1, '{\"retry_delay\": 0}')";
+    let run: i64 = databases.target()?.query_one(call, &[&databases.source_dsn()])?.get(0);
+    // The run has locked one table and waits for the next.
+    await_blocked(&databases, "source", pid)?;
+    let other = lock_in_turn(&databases, "lock table c", "a")?;
+    halter.batch_execute("rollback")?;
+    databases.target()?.query("select from pgmig.wait($1)", &[&run])?;
+    other.join().map_err(|_| anyhow!("panicked"))??;
+    expect_deadlock(&databases)?;
+    databases.expect_same_data()?;
+    expect_nothing_left(&databases)
+}
+
+#[test]
+fn a_deadlock_on_the_source_while_rows_are_copied_is_got_over() -> Result<()> {
+    for on_error in ["stop", "continue"] {
+        let databases = Pair::shared()?.databases(&format!("locks_copying_{on_error}"))?;
+        let mut gate = Gate::close(&databases)?;
+        let second = "pg_catalog.pg_advisory_lock_shared(43) is not null";
+        let options = format!(
+            r#"{{"jobs": 2, "on_error": "{on_error}", "retry_delay": 0, "where": {{"public.gated":
+                "id <= 1000 or pg_catalog.pg_advisory_lock_shared(42) is null or {second}"}}}}"#
+        );
+        let call = "select pgmig.start($1, $2::text::jsonb)";
+        let run: i64 =
+            databases.target()?.query_one(call, &[&databases.source_dsn(), &options])?.get(0);
+        gate.await_run()?;
+        let other = lock_in_turn(&databases, "select pg_advisory_xact_lock(43)", "gated")?;
+        gate.open()?;
+        databases.target()?.query("select from pgmig.wait($1)", &[&run])?;
+        other.join().map_err(|_| anyhow!("panicked"))??;
+        expect_deadlock(&databases)?;
+        databases.expect_same_data()?;
         expect_nothing_left(&databases)?;
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! A table of any size, and a row of nearly any size, is copied in bounded memory.
 
 use anyhow::{Result, ensure};
-use pgmig_tests::memory::watch_workers;
+use pgmig_tests::memory::{highest_kib, watch_workers};
 use pgmig_tests::{Databases, Pair};
 
 /// Resident memory that a worker may have outside shared buffers, in kibibytes.
@@ -18,7 +18,7 @@ fn expect_bounded(databases: &Databases<'_>, options: &str) -> Result<()> {
         peaks.values().any(|(_, samples)| *samples >= MIN_SAMPLES),
         "too few samples: {peaks:?}"
     );
-    let highest = peaks.values().map(|(kib, _)| *kib).max().unwrap_or(u64::MAX);
+    let highest = highest_kib(&peaks);
     println!("{options}: {highest} KiB of {LIMIT_KIB}");
     ensure!(highest < LIMIT_KIB, "a worker had {highest} KiB with {options}");
     Ok(())
@@ -98,7 +98,7 @@ fn a_value_of_600_megabytes_takes_no_more_memory_than_the_server_s_own_copy() ->
     let (_, peaks) = watch_workers(&databases.pair().target, databases.name(), || {
         databases.migrate_and_match(r#"{"jobs": 1}"#)
     })?;
-    let highest = peaks.values().map(|(kib, _)| *kib).max().unwrap_or(u64::MAX);
+    let highest = highest_kib(&peaks);
     println!("{highest} KiB for a value of {} KiB", LARGEST >> 10);
     // COPY has it three times: as it came, as a value, and in the tuple that the value is put into.
     let limit = LIMIT_KIB + 3 * (LARGEST >> 10);

@@ -122,3 +122,30 @@ fn sessions_show_the_name_of_the_connection_string_after_the_runs_own() -> Resul
     target.execute("select pgmig.cancel($1)", &[&run])?;
     expect_nothing_left_soon(&databases)
 }
+
+/// Sessions that the source has ever had in the database.
+fn count_established(databases: &Databases<'_>) -> Result<i64> {
+    let query = "select sessions from pg_stat_database where datname = current_database()";
+    Ok(databases.pair().source.psql(databases.name(), query)?.trim().parse()?)
+}
+
+#[test]
+fn a_source_that_does_not_tell_what_its_sessions_do_may_be_silent_for_long() -> Result<()> {
+    let databases = Pair::shared()?.databases("network_untold")?;
+    let mut gate = Gate::close(&databases)?;
+    databases.execute_on_source("alter database network_untold set track_activities = off")?;
+    let run = start(&databases, &databases.source_dsn())?;
+    gate.await_run()?;
+    // Each look over another connection asks whether the session is at work; a second no would end it.
+    let (before, mut own) = (count_established(&databases)?, 0);
+    eventually("the session was looked at three times", || {
+        own += 1;
+        Ok(count_established(&databases)? - before >= own + 3)
+    })?;
+    gate.open()?;
+    let rows = databases.target()?.query("select status from pgmig.wait($1)", &[&run])?;
+    ensure!(rows.iter().all(|row| row.get::<_, &str>(0) == "match"));
+    let attempts = "select count(*) from pgmig.events where message like 'attempt %'";
+    ensure!(databases.target_value(attempts)? == "0");
+    databases.expect_same_data()
+}

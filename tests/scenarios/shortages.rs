@@ -3,10 +3,13 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 
-use anyhow::{Result, ensure};
-use pgmig_tests::aftermath::expect_nothing_left;
-use pgmig_tests::{Databases, Gate, Pair, eventually, expect_error, run};
+use anyhow::{Result, anyhow, ensure};
+use pgmig_tests::aftermath::{expect_end, expect_nothing_left};
+use pgmig_tests::{
+    ClusterOptions, Databases, Gate, Installation, Pair, eventually, expect_error, run,
+};
 
 /// A small file system of its own, gone with this value.
 struct SmallDisk {
@@ -153,4 +156,118 @@ fn a_worker_that_finds_no_room_on_the_source_any_more_waits_for_it() -> Result<(
     databases.expect_same_data()?;
     expect_nothing_left(&databases)?;
     databases.execute_on_source("drop role shortage_later")
+}
+
+/// Room for the coordinators of two runs and two workers, and nobody else.
+fn narrow_pair(name: &str) -> Result<Pair> {
+    let installation = Installation::of_extension()?;
+    let target = ClusterOptions::new(installation.clone(), name)
+        .setting("max_worker_processes", "4")
+        .setting("max_logical_replication_workers", "0");
+    Pair::start(ClusterOptions::new(installation, "roomy"), target)
+}
+
+/// Has a gated run lose all its sessions with the source and, while it cannot get its locks there,
+/// another run take its workers' slots; returns that one. The first one's gate is open then.
+fn lose_slots<'a>(
+    pair: &'a Pair,
+    databases: &Databases<'_>,
+    mut gate: Gate,
+    (jobs, retries): (u32, u32),
+) -> Result<(Databases<'a>, Gate)> {
+    let options = format!(
+        r#"{{"jobs": 2, "retries": {retries}, "retry_delay": 1, "where": {{"public.gated":
+            "id <= 1000 or pg_catalog.pg_advisory_lock_shared(42) is not null"}}}}"#
+    );
+    let call = "select pgmig.start($1, $2::text::jsonb)";
+    databases.target()?.query_one(call, &[&databases.source_dsn(), &options])?;
+    gate.await_run()?;
+    let mut locker = databases.source()?;
+    let queued = thread::spawn(move || -> Result<_> {
+        locker.batch_execute("begin; lock table small in access exclusive mode")?;
+        Ok(locker)
+    });
+    let mut source = databases.source()?;
+    eventually("the table is waited for", || {
+        let row = source.query_one(
+            "select count(*) from pg_locks where not granted and relation = 'small'::regclass",
+            &[],
+        )?;
+        Ok(row.get::<_, i64>(0) == 1)
+    })?;
+    databases.execute_on_source(
+        "select pg_terminate_backend(a.pid) from pg_stat_activity a
+         where a.datname = current_database() and a.application_name like 'pgmig run %'",
+    )?;
+    let mut locker = queued.join().map_err(|_| anyhow!("panicked"))??;
+    eventually("the run waits for the table in turn, without workers", || {
+        let waits = "select count(*) from pgmig.runs r
+            where r.waits_for is not null and not exists (
+                select from pg_stat_activity a where a.backend_type = 'pgmig worker')";
+        Ok(databases.target_value(waits)? == "1")
+    })?;
+    let others = pair.databases(&format!("{}_other", databases.name()))?;
+    let mut other_gate = Gate::close(&others)?;
+    let options = pgmig_tests::GATED.replace("\"jobs\": 2", &format!("\"jobs\": {jobs}"));
+    others.target()?.query_one(call, &[&others.source_dsn(), &options])?;
+    other_gate.await_run()?;
+    gate.open()?;
+    locker.batch_execute("rollback")?;
+    Ok((others, other_gate))
+}
+
+#[test]
+fn a_run_that_loses_worker_slots_goes_on_with_those_that_are_left() -> Result<()> {
+    let pair = narrow_pair("narrow")?;
+    let databases = pair.databases("shortage_fewer")?;
+    let gate = Gate::close(&databases)?;
+    let (others, other_gate) = lose_slots(&pair, &databases, gate, (1, 2))?;
+    databases.target()?.query("select from pgmig.wait(1)", &[])?;
+    let run = "select concat_ws(' ', state, snapshots, workers) from pgmig.runs";
+    ensure!(databases.target_value(run)? == "done 2 1");
+    let events = databases.events()?;
+    ensure!(events.iter().any(|event| event.contains("goes on with 1 of 2 workers")), "{events:?}");
+    databases.expect_same_data()?;
+    other_gate.open()?;
+    others.target()?.query("select from pgmig.wait(1)", &[])?;
+    others.expect_same_data()?;
+    expect_nothing_left(&databases)
+}
+
+#[test]
+fn a_run_that_loses_all_worker_slots_waits_for_some() -> Result<()> {
+    let pair = narrow_pair("narrower")?;
+    let databases = pair.databases("shortage_slots")?;
+    let gate = Gate::close(&databases)?;
+    let (others, other_gate) = lose_slots(&pair, &databases, gate, (2, 100))?;
+    eventually("the run tries again", || {
+        let tried = "select count(*) from pgmig.events
+            where message like 'attempt 2 to get workers failed%slot%'";
+        Ok(databases.target_value(tried)? == "1")
+    })?;
+    other_gate.open()?;
+    others.target()?.query("select from pgmig.wait(1)", &[])?;
+    others.expect_same_data()?;
+    databases.target()?.query("select from pgmig.wait(1)", &[])?;
+    let run = "select concat_ws(' ', state, snapshots, workers) from pgmig.runs";
+    ensure!(databases.target_value(run)? == "done 2 2");
+    databases.expect_same_data()?;
+    expect_nothing_left(&databases)
+}
+
+#[test]
+fn a_run_that_waits_for_worker_slots_in_vain_can_be_resumed() -> Result<()> {
+    let pair = narrow_pair("narrowest")?;
+    let databases = pair.databases("shortage_vain")?;
+    let gate = Gate::close(&databases)?;
+    let (others, other_gate) = lose_slots(&pair, &databases, gate, (2, 1))?;
+    expect_end(&databases, "failed", "no background worker slot is free")?;
+    other_gate.open()?;
+    others.target()?.query("select from pgmig.wait(1)", &[])?;
+    expect_nothing_left(&others)?;
+    let resume = "select status from pgmig.resume(1, $1)";
+    let rows = databases.target()?.query(resume, &[&databases.source_dsn()])?;
+    ensure!(rows.len() == 2 && rows.iter().all(|row| row.get::<_, &str>(0) == "match"));
+    databases.expect_same_data()?;
+    expect_nothing_left(&databases)
 }

@@ -5,6 +5,7 @@ use anyhow::{Result, ensure};
 use pgmig_tests::data::Script;
 use pgmig_tests::{Cluster, ClusterOptions, Installation, Pair};
 
+use super::timeouts;
 use super::types::EXTENSIONS;
 
 /// Succeeds on a server that was built with ICU.
@@ -570,4 +571,9 @@ fn memberships_of_several_grantors_arrive_from_18() -> Result<()> {
     let (name, pair) = (databases.name(), databases.pair());
     assert_eq!(pair.target.psql(name, &query)?, pair.source.psql(name, &query)?);
     Ok(())
+}
+
+#[test]
+fn timeouts_that_came_later_do_not_reach_a_run_from_18() -> Result<()> {
+    timeouts::expect_none_reaches_a_run(&pair_from(18, "timeouts")?)
 }

@@ -20,8 +20,8 @@ use crate::cluster::Cluster;
 /// Silence after a lie that ends the connection: nobody has anything to say any more.
 const SILENCE: Duration = Duration::from_millis(300);
 
-/// Times that an endless message is repeated before the liar gives up; pgmig must do so earlier.
-const ENDLESS: usize = 20_000_000;
+/// Bytes after which the liar gives up what is endless: pgmig must do so earlier.
+pub const ENDLESS: usize = 2 << 30;
 
 /// What is done to a message.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub enum Lie {
     Twice,
     /// It never ends coming.
     Endless,
+    /// These bytes come behind it, again and again up to so many.
+    Flood(Vec<u8>, usize),
     /// The connection ends in the middle of it.
     Half,
     /// These bytes come before it.
@@ -153,11 +155,10 @@ fn relay(mut server: &UnixStream, mut client: &TcpStream, plan: &Plan) -> Result
             Lie::Tag(tag) => message[0] = *tag,
             Lie::Drop => message.clear(),
             Lie::Twice => message.extend_from_within(..),
-            Lie::Endless => {
-                let many = message.repeat(1 + 65_536 / message.len());
-                for _ in 0..ENDLESS {
-                    client.write_all(&many)?;
-                }
+            Lie::Endless => return flood(client, &message, ENDLESS),
+            Lie::Flood(bytes, limit) => {
+                client.write_all(&message)?;
+                return flood(client, bytes, *limit);
             }
             Lie::Half => {
                 client.write_all(&message[..message.len() / 2])?;
@@ -177,6 +178,15 @@ fn relay(mut server: &UnixStream, mut client: &TcpStream, plan: &Plan) -> Result
         client.write_all(&message)?;
         return relay_until_silence(server, client);
     }
+}
+
+/// Says the same again and again, and then no more.
+fn flood(mut client: &TcpStream, bytes: &[u8], limit: usize) -> Result<()> {
+    let many = bytes.repeat(1 + 65_536 / bytes.len());
+    for _ in 0..limit / many.len() {
+        client.write_all(&many)?;
+    }
+    Ok(())
 }
 
 /// Adds to the length of a row of one column and of its message.

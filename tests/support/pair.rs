@@ -207,7 +207,7 @@ impl Databases<'_> {
     /// What the last run had to say, as `object: message`.
     pub fn events(&self) -> Result<Vec<String>> {
         self.target_lines(
-            "select object || ': ' || message from pgmig.events
+            "select concat_ws(': ', object, message) from pgmig.events
             where run_id = (select max(run_id) from pgmig.runs) order by 1",
         )
     }

@@ -86,6 +86,11 @@ impl Remedy {
     pub fn is_about_source(self) -> bool {
         matches!(self, Remedy::Connect | Remedy::Reconnect | Remedy::Snapshot)
     }
+
+    /// Whether the same may succeed a while later.
+    pub fn is_another_attempt(self) -> bool {
+        self.is_about_source() || self == Remedy::Repeat
+    }
 }
 
 /// SQLSTATEs of a server that is going down or coming up, or that ended the session; and of standbys

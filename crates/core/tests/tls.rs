@@ -556,3 +556,70 @@ fn a_server_that_answers_the_request_for_tls_with_anything_else_is_refused_in_ti
         assert!(text.contains(expected) && !text.contains("give up"), "{what}: {text}");
     }
 }
+
+/// The name in the greeting of the TLS client that connects with these parameters.
+fn name_sent(parameters: &str) -> Option<String> {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let is_direct = parameters.contains("direct");
+    let server = thread::spawn(move || {
+        let (mut client, _) = listener.accept().unwrap();
+        if !is_direct {
+            client.read_exact(&mut [0; 8]).unwrap();
+            client.write_all(b"S").unwrap();
+        }
+        let mut acceptor = rustls::server::Acceptor::default();
+        let accepted = loop {
+            acceptor.read_tls(&mut client).unwrap();
+            if let Some(accepted) = acceptor.accept().map_err(|(error, _)| error).unwrap() {
+                break accepted;
+            }
+        };
+        accepted.client_hello().server_name().map(str::to_owned)
+    });
+    let dsn = format!("port={port} user=u {parameters}");
+    // The server leaves without an answer.
+    assert!(Connection::connect(&Dsn::parse(&dsn).unwrap(), "test").is_err());
+    server.join().unwrap()
+}
+
+#[test]
+fn the_hosts_name_is_sent_in_the_clear_unless_it_is_none_or_must_not_be() {
+    for parameters in ["sslmode=require", "sslmode=require sslnegotiation=direct"] {
+        let named = format!("host={HOST} hostaddr=127.0.0.1 {parameters}");
+        assert_eq!(name_sent(&named).as_deref(), Some(HOST));
+        assert_eq!(name_sent(&format!("{named} sslsni=0")), None);
+        assert_eq!(name_sent(&format!("host=127.0.0.1 {parameters}")), None);
+        assert_eq!(name_sent(&format!("hostaddr=127.0.0.1 {parameters}")), None);
+    }
+}
+
+#[test]
+fn the_roots_that_the_operating_system_trusts_are_trusted_if_that_is_asked_for() {
+    const NAME: &str =
+        "the_roots_that_the_operating_system_trusts_are_trusted_if_that_is_asked_for";
+    // The process that has this server's authority among the system's roots is another one.
+    if let Ok(dsn) = std::env::var("PGMIG_TEST_DSN") {
+        let mut connection = Connection::connect(&Dsn::parse(&dsn).unwrap(), "test").unwrap();
+        assert_eq!(tls_version(&mut connection), V13.unwrap());
+        return;
+    }
+    let server = Guarded::shared();
+    let connect = |root: &str, parameters: &str| {
+        let process = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", NAME])
+            .env("SSL_CERT_FILE", server.files.directory().join(root))
+            .env("PGMIG_TEST_DSN", server.dsn(parameters))
+            .output();
+        let output = process.unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        (output.status.success(), text)
+    };
+    let (is_trusted, text) = connect("root.crt", "user=any sslrootcert=system");
+    assert!(is_trusted, "{text}");
+    let (is_trusted, text) = connect("other.crt", "user=any sslrootcert=system");
+    assert!(!is_trusted && text.contains("certificate"), "{text}");
+    // The name has to be right as well.
+    let (is_trusted, text) = connect("root.crt", "user=any sslrootcert=system host=other.test");
+    assert!(!is_trusted && text.contains("other.test"), "{text}");
+}

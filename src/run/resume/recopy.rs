@@ -32,8 +32,9 @@ pub(super) fn give_up(
         if let Some(new) = new {
             state.replace_snapshot(id, new.snapshot)?;
             state.set_file_nodes(id, new.files)?;
-            delete_configurations(run, tasks)?;
-            let stale = tasks.iter().filter(|task| is_stale(run, task)).map(|task| task.id);
+            let kept = delete_configurations(run, tasks)?;
+            let is_stale = |task: &&Task| is_stale(run, task) && !kept.contains(&task.id);
+            let stale = tasks.iter().filter(is_stale).map(|task| task.id);
             state.forget_tasks(id, &stale.collect::<Vec<_>>())?;
             for event in new.events(&names_of(run, tables)?) {
                 state.insert_event(id, &event)?;
@@ -102,33 +103,55 @@ fn is_stale(run: &Run, task: &Task) -> bool {
     }
 }
 
-/// Takes back the rows that the run has copied into extensions' configuration tables; others stay, and
-/// with them what their task does.
-fn delete_configurations(run: &Run, tasks: &[Task]) -> Result<()> {
-    let loads = tasks.iter().filter_map(|task| match &task.work {
-        Work::Configuration { loads, .. } => Some(loads),
-        _ => None,
-    });
-    let loads: Vec<_> = loads.flatten().collect();
-    if loads.is_empty() {
-        return Ok(());
-    }
-    let written = run.state.read_written(run.id)?;
-    let ids: Vec<String> = written.iter().map(i64::to_string).collect();
-    // Tables that refer to others come after them.
-    for load in loads.iter().rev() {
-        if exists(&load.target)? {
-            let predicate = load.predicate.as_deref().unwrap_or("true");
-            spi::execute(&format!(
-                "delete from only {} where ({predicate}\n)
-                 and xmin::pg_catalog.text::pg_catalog.int8 = any ('{{{}}}')",
-                load.target.quoted(),
-                ids.join(",")
-            ));
+/// Takes back the rows that the run has copied into extensions' configuration tables. Where others have
+/// added some meanwhile all stay, since they could not be copied again; returns the tasks of such tables.
+fn delete_configurations(run: &Run, tasks: &[Task]) -> Result<BTreeSet<i32>> {
+    let mut kept = BTreeSet::new();
+    let mut written = None;
+    for task in tasks {
+        let Work::Configuration { loads, .. } = &task.work else { continue };
+        let written: &String = match &mut written {
+            Some(written) => written,
+            none => none.insert(list_written(run)?),
+        };
+        let mut are_there = Vec::new();
+        for load in loads {
+            if exists(&load.target)? {
+                let condition = load.predicate.as_deref().unwrap_or("true");
+                let from = format!("from only {} where ({condition}\n)", load.target.quoted());
+                are_there.push((load, from));
+            }
+        }
+        let ours = format!("xmin::pg_catalog.text::pg_catalog.int8 = any ('{{{written}}}')");
+        let mut added = None;
+        for (load, from) in &are_there {
+            spi::for_each_text(&format!("select '' {from} and not {ours} limit 1"), &mut |_| {
+                added = Some(*load);
+                Ok(())
+            })?;
+        }
+        if let Some(load) = added {
+            let message = "has rows that others have added, so the extension's configuration stays as \
+                           it was under the lost snapshot";
+            let event =
+                Event::new(Severity::Warning, Some(format!("table {}", load.target)), message);
+            run.state.insert_event(run.id, &event)?;
+            kept.insert(task.id);
+            continue;
+        }
+        // Tables that refer to others come after them.
+        for (_, from) in are_there.iter().rev() {
+            spi::execute(&format!("delete {from} and {ours}"));
             transaction::increment_command_counter();
         }
     }
-    Ok(())
+    Ok(kept)
+}
+
+/// The transactions in which the run has written, as an array's elements.
+fn list_written(run: &Run) -> Result<String> {
+    let ids: Vec<String> = run.state.read_written(run.id)?.iter().map(i64::to_string).collect();
+    Ok(ids.join(","))
 }
 
 /// Refuses when triggers would fire for rows that are copied again.

@@ -279,7 +279,7 @@ pub const VALID: &[OptionSpec] = &[
         name: "retries",
         kind: Kind::Count(0..=MAX_RETRIES),
         default: "6",
-        meaning: "attempts to get back to a source that was lost which may fail in a row",
+        meaning: "attempts to get back to a lost source, or to get workers again, which may fail in a row",
     },
     OptionSpec {
         name: "retry_delay",

@@ -154,6 +154,10 @@ fn settings_sql(version_num: u32) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{self, Write};
+    use std::net::TcpListener;
+    use std::thread;
+
     use super::*;
     use crate::source::wire::fake;
 
@@ -165,6 +169,30 @@ mod tests {
         assert!(settings_sql(180_000).contains("\"transaction_timeout\" = '0'"));
         // What a value of type money reads like is a matter of the locale.
         assert!(settings_sql(100_023).contains("\"lc_monetary\" = 'C'"));
+    }
+
+    #[test]
+    fn a_server_that_falls_silent_right_after_the_login_is_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = thread::spawn(move || {
+            let (mut client, _) = listener.accept().unwrap();
+            // Nobody who wants to look is let in.
+            drop(listener);
+            client.write_all(&fake::greeting()).unwrap();
+            let identity = fake::identity("150001", "PostgreSQL 15.1", fake::PROCESS_ID);
+            client.write_all(&identity).unwrap();
+            io::copy(&mut client, &mut io::sink()).unwrap();
+        });
+        let settings = SessionSettings {
+            application_name: "test".to_owned(),
+            copy_encoding: "UTF8".to_owned(),
+            lock_timeout: Duration::ZERO,
+        };
+        let dsn = format!("host=127.0.0.1 port={port} sslmode=disable user=u");
+        let error = open(&Dsn::parse(&dsn).unwrap(), &settings).err().unwrap();
+        assert!(error.to_string().contains("stopped passing bytes"), "{error}");
+        server.join().unwrap();
     }
 
     #[test]

@@ -166,30 +166,12 @@ fn group_columns(columns: Vec<Column>) -> HashMap<u32, Vec<Column>> {
     groups
 }
 
-/// Runs the query as it reads for the session's version and decodes its rows.
+/// Runs the query as it reads for the session's version, without secrets, and decodes its rows.
 pub(super) fn read_rows<T: DeserializeOwned>(
     session: &mut dyn CatalogSession,
     query: &str,
 ) -> Result<Vec<T>> {
-    read_rows_with(session, query, Secrets::Redacted)
-}
-
-/// Which of the lines about secrets are kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Secrets {
-    /// Those that end in `-- redacted`.
-    Redacted,
-    /// Those that end in `-- secret`.
-    Shown,
-}
-
-/// The same, with or without secrets.
-fn read_rows_with<T: DeserializeOwned>(
-    session: &mut dyn CatalogSession,
-    query: &str,
-    secrets: Secrets,
-) -> Result<Vec<T>> {
-    let text = select_lines(query, session.version_num() / 10_000, secrets);
+    let text = select_lines(query, session.version_num() / 10_000, Secrets::Redacted);
     let mut rows = Vec::new();
     session.query_json(&text, &mut |json| {
         rows.push(decode(query, json)?);
@@ -204,6 +186,15 @@ fn decode<T: DeserializeOwned>(query: &str, json: &str) -> Result<T> {
         let title = query.lines().next().unwrap_or_default();
         Error::Internal(format!("could not decode a catalog row: {error} ({title})"))
     })
+}
+
+/// Which of the lines about secrets are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Secrets {
+    /// Those that end in `-- redacted`.
+    Redacted,
+    /// Those that end in `-- secret`.
+    Shown,
 }
 
 /// Keeps the lines of a query that are meant for servers of major version `major`.

@@ -243,18 +243,30 @@ impl Channel {
         self.buffer.copy_within(self.start..self.end, 0);
         self.end -= self.start;
         self.start = 0;
-        if wanted <= READ_BYTES && self.end <= READ_BYTES {
-            self.buffer.truncate(READ_BYTES);
-            self.buffer.shrink_to_fit();
+        if wanted <= READ_BYTES && self.end <= READ_BYTES && self.buffer.len() > READ_BYTES {
+            self.resize_buffer(READ_BYTES);
         }
         while self.end < wanted {
             if self.end == self.buffer.len() {
-                let length = (2 * self.end).min(wanted).max(READ_BYTES);
-                self.buffer.resize(length, 0);
+                self.resize_buffer((2 * self.end).min(wanted).max(READ_BYTES));
             }
             self.end += self.read_socket(None)?;
         }
         Ok(())
+    }
+
+    /// Wipes what the buffer holds beside bytes that have not been consumed yet.
+    pub(super) fn wipe_read(&mut self) {
+        self.buffer[..self.start].zeroize();
+        self.buffer[self.end..].zeroize();
+    }
+
+    /// Makes the buffer larger or smaller and leaves no copy of it behind.
+    fn resize_buffer(&mut self, length: usize) {
+        let mut buffer = vec![0; length];
+        buffer[..self.end].copy_from_slice(&self.buffer[..self.end]);
+        std::mem::swap(&mut self.buffer, &mut buffer);
+        buffer.zeroize();
     }
 
     /// Skips `count` bytes without keeping them.
@@ -290,7 +302,7 @@ impl Channel {
         self.start = 0;
         self.end = restored.len();
         restored.resize(READ_BYTES.max(self.end), 0);
-        self.buffer = restored;
+        std::mem::replace(&mut self.buffer, restored).zeroize();
     }
 
     /// One read of the stream, into `target` or else behind the buffered bytes.

@@ -47,6 +47,9 @@ impl Server {
 /// of this, and whoever asks keeps the rows in memory.
 const MAX_RESULT_BYTES: usize = 512 * 1024 * 1024;
 
+/// What several queries sent at once may return all together, as a multiple of that.
+const MAX_SHARES: usize = 2;
+
 /// Bytes that a row takes in memory beside its text, and each value of a row that is kept as it is.
 const ROW_BYTES: usize = 64;
 const VALUE_BYTES: usize = 32;
@@ -230,6 +233,11 @@ impl Connection {
         Ok(count)
     }
 
+    /// Wipes what is left in memory of the messages that were read: they held a secret.
+    pub fn forget_read(&mut self) {
+        self.channel.wipe_read();
+    }
+
     /// Runs two lots of statements, each a transaction of its own, and waits once for both; for short ones
     /// without rows, since the second is sent before the answer to the first is read.
     pub fn execute_both(&mut self, first: &str, second: &str) -> Result<[Result<()>; 2]> {
@@ -264,7 +272,7 @@ impl Connection {
         on_event: &mut dyn FnMut(Event) -> Result<()>,
     ) -> Result<()> {
         let mut outcome = Ok(());
-        let mut bytes_left = MAX_RESULT_BYTES.saturating_mul(query_count);
+        let mut bytes_left = MAX_RESULT_BYTES.saturating_mul(query_count.min(MAX_SHARES));
         let mut results_left = MAX_RESULTS;
         loop {
             let message = self.channel.receive()?;

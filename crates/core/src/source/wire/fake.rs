@@ -74,10 +74,21 @@ pub(crate) fn greeting() -> Vec<u8> {
     .concat()
 }
 
-/// The answer to `identify.sql`.
+/// The answer to `identify.sql` of a server that takes everything.
 pub(crate) fn identity(version_num: &str, version: &str, pid: i32) -> Vec<u8> {
+    identity_in_state(version_num, version, pid, ["f", "f"])
+}
+
+/// The same of a server that says whether it is a standby, and whether it is read-only.
+pub(crate) fn identity_in_state(
+    version_num: &str,
+    version: &str,
+    pid: i32,
+    [is_in_recovery, is_read_only]: [&str; 2],
+) -> Vec<u8> {
     let pid = pid.to_string();
-    let text = [version_num, version, &pid, "f", "f"].map(|value| Some(value.as_bytes()));
+    let text = [version_num, version, &pid, is_in_recovery, is_read_only]
+        .map(|value| Some(value.as_bytes()));
     [columns(), row(&text), complete("SELECT 1"), ready()].concat()
 }
 

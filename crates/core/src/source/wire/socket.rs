@@ -130,3 +130,45 @@ impl Write for PlainStream {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use super::*;
+    use crate::source::dsn::Dsn;
+
+    #[test]
+    fn keepalives_and_the_user_timeout_reach_the_socket() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = Address::Tcp(listener.local_addr().unwrap());
+        let open = |parameters: &str| {
+            let dsn = Dsn::parse(parameters).unwrap();
+            match Socket::open(&address, None, dsn.tcp()).unwrap() {
+                Socket::Tcp(stream) => socket2::Socket::from(stream),
+                Socket::Unix(_) => unreachable!(),
+            }
+        };
+        let seconds = Duration::from_secs;
+        let system = open("keepalives=0");
+        assert!(!system.keepalive().unwrap());
+        assert_eq!(system.tcp_user_timeout().unwrap(), None);
+
+        // Without a word: what firewalls forget is kept alive.
+        let socket = open("");
+        assert!(socket.keepalive().unwrap());
+        assert!(socket.tcp_keepalive_time().unwrap() < seconds(300));
+        assert_eq!(
+            socket.tcp_keepalive_interval().unwrap(),
+            system.tcp_keepalive_interval().unwrap()
+        );
+
+        let socket = open(
+            "keepalives_idle=77 keepalives_interval=7 keepalives_count=5 tcp_user_timeout=9500",
+        );
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), seconds(77));
+        assert_eq!(socket.tcp_keepalive_interval().unwrap(), seconds(7));
+        assert_eq!(socket.tcp_keepalive_retries().unwrap(), 5);
+        assert_eq!(socket.tcp_user_timeout().unwrap(), Some(Duration::from_millis(9500)));
+    }
+}

@@ -1,3 +1,7 @@
+use std::io::{self, Write};
+use std::net::TcpListener;
+use std::thread;
+
 use super::*;
 use crate::source::wire::{Connection, fake};
 
@@ -129,4 +133,50 @@ fn a_standby_that_is_not_there_is_replaced_only_if_it_was_a_preference() {
     let (text, _) = connect(&script(), "target_session_attrs=standby");
     assert!(text.err().unwrap().to_string().contains("target_session_attrs"));
     assert!(connect(&script(), "target_session_attrs=primary").0.is_ok());
+}
+
+/// A server in a state that lets anybody in; its port.
+fn server_in_state(state: [&'static str; 2]) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for mut client in listener.incoming().flatten() {
+            let pid = fake::PROCESS_ID;
+            let identity = fake::identity_in_state("150001", "PostgreSQL 15.1", pid, state);
+            client.write_all(&[fake::greeting(), identity].concat()).unwrap();
+            // Until the client has gone.
+            let _ = io::copy(&mut client, &mut io::sink());
+        }
+    });
+    port
+}
+
+#[test]
+fn of_several_hosts_the_first_in_the_state_asked_for_is_taken() {
+    let names = ["standby", "read-only", "primary"];
+    let ports = [["t", "t"], ["f", "t"], ["f", "f"]].map(server_in_state);
+    let connect = |order: &[usize], wanted: &str| {
+        let ports_in_order: Vec<_> = order.iter().map(|host| ports[*host].to_string()).collect();
+        let hosts = vec!["127.0.0.1"; order.len()].join(",");
+        let dsn = format!(
+            "host={hosts} port={} sslmode=disable user=u target_session_attrs={wanted}",
+            ports_in_order.join(",")
+        );
+        let connection = Connection::connect(&Dsn::parse(&dsn).unwrap(), "test").ok()?;
+        let Endpoint::Tcp { port, .. } = connection.endpoint() else { unreachable!() };
+        ports.iter().position(|other| other == port).map(|position| names[position])
+    };
+    for (wanted, of_all, of_all_backwards, of_standbys, of_primaries) in [
+        ("any", "standby", "primary", Some("standby"), Some("primary")),
+        ("read-write", "primary", "primary", None, Some("primary")),
+        ("read-only", "standby", "read-only", Some("standby"), None),
+        ("primary", "read-only", "primary", None, Some("primary")),
+        ("standby", "standby", "standby", Some("standby"), None),
+        ("prefer-standby", "standby", "standby", Some("standby"), Some("primary")),
+    ] {
+        assert_eq!(connect(&[0, 1, 2], wanted), Some(of_all), "{wanted}");
+        assert_eq!(connect(&[2, 1, 0], wanted), Some(of_all_backwards), "{wanted}");
+        assert_eq!(connect(&[0, 0], wanted), of_standbys, "{wanted}");
+        assert_eq!(connect(&[2, 2], wanted), of_primaries, "{wanted}");
+    }
 }
