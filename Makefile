@@ -15,7 +15,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test torture load test-matrix regression install bench lint package clean setup setup-build \
+.PHONY: help demo test torture load test-matrix regression install bench scaling lint package clean setup setup-build \
 	setup-run
 
 PG_CONFIG ?= $(or $(lastword $(sort $(wildcard /usr/lib/postgresql/1[5-8]/bin/pg_config))),/usr/lib/postgresql/15/bin/pg_config)
@@ -40,6 +40,7 @@ help:
 	@echo 'make regression PostgreSQL'"'"'s own regression database, copied and compared'
 	@echo 'make install    build and install the extension into the server of PG_CONFIG'
 	@echo 'make bench      pgmig beside other tools'
+	@echo 'make scaling    what would limit a larger database and more cores than there are here'
 	@echo 'make lint       formatting and clippy'
 	@echo 'make package    an archive of the files that install copies'
 	@echo 'make setup      install what all of these need'
@@ -113,6 +114,9 @@ bench: setup-run
 	@$(MAKE) --no-print-directory install
 	@.ci/quiet 'build the benchmark' cargo build --package pgmig-benches
 	@cargo run --quiet --package pgmig-benches
+
+scaling: export ONLY := scaling
+scaling: bench
 
 clean:
 	cargo clean

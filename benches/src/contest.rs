@@ -11,7 +11,7 @@ use crate::timeline;
 use crate::tool::{Task, Tool, remove_scratch};
 
 /// What one copy took.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Measurement {
     pub wall_seconds: f64,
     /// CPU time of the source cluster.

@@ -19,7 +19,7 @@ use pgmig_core::{Error, Result};
 use crate::load::new_digest;
 use crate::pg::scan::{self, Encoding};
 use crate::pg::thread::Pending;
-use crate::pg::{spi, transaction};
+use crate::pg::{heap_count, spi, transaction};
 use crate::run::state::{CheckedTable, Event, RunKind};
 use crate::run::worker::TaskContext;
 
@@ -241,10 +241,19 @@ fn count_targets(context: &TaskContext, tables: &[&CheckTable]) -> Result<Vec<Re
 
 fn count_here(tables: &[&CheckTable]) -> Result<Vec<u64>> {
     let mut counts = vec![0; tables.len()];
-    let parts: Vec<_> = (0..)
+    let mut parts: Vec<_> = (0..)
         .zip(tables)
         .flat_map(|(position, table)| table.target.iter().map(move |part| (position, part)))
         .collect();
+    // Large tables are not in groups.
+    if tables.len() == 1 {
+        parts.retain(|(position, part)| match part.predicate {
+            Some(_) => true,
+            None => heap_count::count_rows(&part.relation)
+                .inspect(|rows| counts[*position] += rows)
+                .is_none(),
+        });
+    }
     for batch in parts.chunks(COUNTS_PER_QUERY) {
         let queries: Vec<_> = batch
             .iter()

@@ -157,8 +157,7 @@ impl End {
             return None;
         }
         let attributes = heap_pages::attributes_of(self.relation.get());
-        // Zeros of either sign are equal, but not as keys.
-        let kind = attributes.get(index)?.kind.filter(|kind| !matches!(kind, KeyKind::Float(_)))?;
+        let kind = attributes.get(index)?.kind?;
         let stored: Vec<Attribute> =
             attributes.iter().map(|attribute: &TableAttribute| attribute.stored).collect();
         Some(ColumnReader { deformer: Deformer::new(&stored, &[index])?, kind })

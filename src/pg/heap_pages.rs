@@ -84,6 +84,8 @@ struct Pages {
     strategy: pg_sys::BufferAccessStrategy,
     /// Transactions before this one are over for everybody.
     horizon: pg_sys::TransactionId,
+    /// The last transaction that was found to have committed.
+    committed: Option<u32>,
 }
 
 impl Pages {
@@ -93,7 +95,7 @@ impl Pages {
             unsafe { pg_sys::GetAccessStrategy(pg_sys::BufferAccessStrategyType::BAS_BULKREAD) };
         // SAFETY: the relation is open.
         let horizon = unsafe { pg_sys::GetOldestNonRemovableTransactionId(relation) };
-        Pages { relation, block_count: count_blocks(relation), strategy, horizon }
+        Pages { relation, block_count: count_blocks(relation), strategy, horizon, committed: None }
     }
 
     /// Copies a page and lists its live rows.
@@ -126,7 +128,9 @@ impl Pages {
             match page.pointer(offset) {
                 Pointer::Unused => {}
                 Pointer::Tuple(tuple) if tuple.is_hot() => verdict = Err(Unusual),
-                Pointer::Tuple(tuple) if tuple.is_surely_live() => live.push(offset),
+                Pointer::Tuple(tuple) if tuple.is_surely_live() || self.is_live(tuple) => {
+                    live.push(offset);
+                }
                 Pointer::Tuple(tuple) => match self.look_up(buffer, bytes, tuple, block, offset) {
                     pg_sys::HTSV_Result::HEAPTUPLE_LIVE => live.push(offset),
                     pg_sys::HTSV_Result::HEAPTUPLE_DEAD => {}
@@ -140,7 +144,22 @@ impl Pages {
         verdict
     }
 
-    /// Asks the transaction log about a row, which also leaves a hint on the page.
+    /// Whether the tuple was inserted by a committed transaction and is as it was then. Leaves no hint of
+    /// that on the page, which would have to be written once more.
+    fn is_live(&mut self, tuple: Tuple<'_>) -> bool {
+        let Some(inserter) = tuple.open_inserter() else {
+            return false;
+        };
+        // SAFETY: a look at the transaction log.
+        let has_committed = self.committed == Some(inserter)
+            || unsafe { pg_sys::TransactionIdDidCommit(pg_sys::TransactionId::from(inserter)) };
+        if has_committed {
+            self.committed = Some(inserter);
+        }
+        has_committed
+    }
+
+    /// Asks the server about a row, which also leaves a hint on the page.
     fn look_up(
         &self,
         buffer: pg_sys::Buffer,

@@ -341,15 +341,19 @@ impl Run {
         Ok(pool)
     }
 
-    /// How many workers are wanted (the user's word, else one per core, never more than tasks) and how
-    /// many of them to ask for: unless the user insists, parallel index builds get their share of slots.
+    /// How many workers the run would have with tasks and slots enough: the user's word, else one per core.
+    pub fn job_count(&self) -> u32 {
+        let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        self.options.jobs.unwrap_or_else(|| u32::try_from(cores()).unwrap_or(u32::MAX))
+    }
+
+    /// How many workers are wanted, never more than tasks, and how many of them to ask for: unless the
+    /// user insists, parallel index builds get their share of slots.
     fn count_workers(&self, tasks: usize) -> Result<(usize, usize)> {
-        if let Some(jobs) = self.options.jobs {
-            let wanted = usize::try_from(jobs).unwrap_or(usize::MAX).min(tasks.max(1));
+        let wanted = usize::try_from(self.job_count()).unwrap_or(usize::MAX).min(tasks.max(1));
+        if self.options.jobs.is_some() {
             return Ok((wanted, wanted));
         }
-        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let wanted = cores.min(tasks.max(1));
         let free = transaction::run(|| self.state.count_free_worker_slots())?;
         Ok((wanted, wanted.min(free).max(1)))
     }

@@ -129,7 +129,7 @@ fn execute(context: &mut TaskContext, task: i32, statement: &Statement) -> Resul
             transaction::increment_command_counter();
             context.state.promote_copied(context.request.run, task)?;
         }
-        StatementMode::Index => index_build::create(&statement.sql)?,
+        StatementMode::Index => index_build::create(&statement.sql),
         StatementMode::CheckedForeignKey => foreign_key::add_checked(&statement.sql),
         StatementMode::TrustedForeignKey => {
             foreign_key::add_unchecked(&statement.sql, Verdict::Valid);

@@ -20,6 +20,7 @@ mod locks;
 mod memory;
 mod network;
 mod objects;
+mod pages;
 mod placing;
 mod privileges;
 mod progress;

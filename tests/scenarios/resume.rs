@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use pgmig_tests::aftermath::expect_nothing_left;
-use pgmig_tests::{Databases, Gate, Pair, expect_error, start_gated};
+use pgmig_tests::{Databases, Gate, Pair, eventually, expect_error, start_gated};
 
 /// A table in ranges, partitions, foreign keys, a large object, a sequence, and something that fails
 /// at the end of a run.
@@ -57,6 +57,13 @@ fn failed_run(name: &str) -> Result<(Databases<'static>, i64)> {
     databases.execute_on_source("set pgmig_test.divisor = 1")?;
     databases.execute_on_source(SCHEMA)?;
     databases.execute_on_source(&format!("set pgmig_test.divisor = 1; {OBSTACLE}"))?;
+    // Rows are in doubt as long as a transaction goes on that is older than they, whosever it is.
+    let mut source = databases.source()?;
+    let written: i64 = source.query_one("select txid_current()", &[])?.get(0);
+    eventually("the transactions of other tests are over", || {
+        let oldest = "select txid_snapshot_xmin(txid_current_snapshot())";
+        Ok(source.query_one(oldest, &[])?.get::<_, i64>(0) > written)
+    })?;
     databases.execute_on_target(&format!("alter database {name} set pgmig_test.divisor = 0"))?;
     databases.migrate_in_vain(OPTIONS)?;
     let run = last_run(&databases)?;

@@ -166,7 +166,7 @@ impl Cluster {
     fn initialize(&self, options: &ClusterOptions) -> Result<()> {
         let mut initdb = self.installation.server_program("initdb")?;
         initdb
-            .args(["--no-sync", "--auth=trust", "-U", SUPERUSER])
+            .args(["--no-sync", "--data-checksums", "--auth=trust", "-U", SUPERUSER])
             .args(["-E", &options.encoding, "--locale", &options.locale])
             .arg("-D")
             .arg(self.data_dir());

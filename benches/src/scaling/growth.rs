@@ -159,3 +159,54 @@ fn cost_of(
     };
     Cost { seconds: seconds.max(source), demands: [source, target, network, written, logged] }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::contest::Measurement;
+    use pgmig_core::plan::task::Work;
+
+    fn task(id: i32, kind: TaskKind, depends_on: Vec<i32>) -> Task {
+        Task {
+            id,
+            kind,
+            object: "x".to_owned(),
+            table: Some(QualifiedName::new("public", "x")),
+            work: Work::Statements { statements: Vec::new() },
+            depends_on,
+            locks: Vec::new(),
+            rows: 1_000,
+            bytes: 1 << 20,
+        }
+    }
+
+    #[test]
+    fn what_waits_for_a_table_waits_for_all_its_ranges_and_costs_add_up() {
+        let run = Run {
+            tasks: vec![task(1, TaskKind::Copy, vec![]), task(2, TaskKind::Index, vec![1])],
+            seconds: vec![1.0, 1.0],
+            measurement: Measurement::default(),
+            index_bytes_per_row: 20.0,
+        };
+        let growth = Growth {
+            set_count: 2,
+            factor: 4096.0,
+            job_count: 4,
+            wal_level: WalLevel::Minimal,
+            shares_cores: false,
+        };
+        let plan = grow(&run, &HashMap::new(), growth).unwrap();
+        // 4 GB in ranges of 256 MB.
+        let ranges: Vec<i32> = (1..=16).collect();
+        assert_eq!(plan.tasks[16].depends_on, ranges);
+        assert_eq!(plan.tasks.len(), 34);
+        assert_ne!(plan.tasks[0].table, plan.tasks[17].table);
+        let copying: f64 = plan.costs[..16].iter().map(|cost| cost.seconds).sum();
+        assert!((copying - 4096.0).abs() < 1e-6);
+        let index = 4096.0 * 4_096_000.0_f64.log2() / 1000.0_f64.log2();
+        assert!((plan.costs[16].seconds - index).abs() < 1e-6);
+        // Ranges are logged whatever the level, the index is not.
+        assert!(plan.costs[0].demands[4] > 0.0);
+        assert_eq!(plan.costs[16].demands[4], 0.0);
+    }
+}

@@ -45,6 +45,9 @@ const PAYLOAD: f64 = 0.94 / 8.0;
 /// Bytes per second written: a volume of a cloud, and local NVMe drives.
 const DISKS: [(&str, f64); 2] = [("1 GB/s", 1e9), ("6 GB/s", 6e9)];
 
+/// Tasks that are told of by name.
+const LONGEST: usize = 6;
+
 const WORKERS: [usize; 5] = [4, 8, 16, 32, 64];
 
 /// Kinds of task whose costs are told.
@@ -213,6 +216,34 @@ fn print_outlooks(sample: &Sample, shape: &str, set_count: usize) -> Result<()> 
             print(network, disk, WalLevel::Replica, 64, 64)?;
         }
     }
+    print_longest(sample, set_count, factor)
+}
+
+/// Prints the tasks that take longest, which nothing makes shorter but a smaller table.
+fn print_longest(sample: &Sample, set_count: usize, factor: f64) -> Result<()> {
+    let growth = Growth {
+        set_count,
+        factor,
+        job_count: CORES as usize,
+        wal_level: WalLevel::Replica,
+        shares_cores: false,
+    };
+    let plan = grow(&sample.one, &sample.readings, growth)?;
+    let mut longest: Vec<(f64, &str)> = plan
+        .costs
+        .iter()
+        .zip(&plan.tasks)
+        .map(|(cost, task)| (cost.seconds / 3600.0, task.object.as_str()))
+        .collect();
+    longest.sort_by(|a, b| b.0.total_cmp(&a.0));
+    // Every set has the same ones.
+    longest.dedup_by_key(|(_, object)| *object);
+    let told: Vec<String> = longest
+        .iter()
+        .take(LONGEST)
+        .map(|(hours, object)| format!("{object} {hours:.1} h"))
+        .collect();
+    println!("\nThe longest single tasks: {}.", told.join(", "));
     Ok(())
 }
 

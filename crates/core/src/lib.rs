@@ -5,6 +5,7 @@
 //! above runs them. Nothing here links against the server, so it is tested and fuzzed on its own.
 #![forbid(unsafe_code)]
 
+pub mod btree;
 pub mod ddl;
 pub mod digest;
 pub mod error;

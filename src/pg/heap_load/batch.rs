@@ -19,8 +19,8 @@ pub(super) struct Batch {
     headers: Vec<pg_sys::HeapTupleData>,
     slots: Vec<*mut pg_sys::TupleTableSlot>,
     state: pg_sys::BulkInsertState,
-    command: pg_sys::CommandId,
-    options: c_int,
+    pub(super) command: pg_sys::CommandId,
+    pub(super) options: c_int,
 }
 
 impl Batch {
@@ -48,6 +48,20 @@ impl Batch {
         &self.slots[..self.lengths.len()]
     }
 
+    /// A tuple in the server's form, which lives until the batch is cleared.
+    pub(super) fn header(&mut self, index: usize) -> &mut pg_sys::HeapTupleData {
+        let (start, length) = self.lengths[index];
+        let base = self.bytes.as_mut_ptr();
+        if base.align_offset(8) != 0 {
+            pgrx::error!("memory for tuples is not aligned");
+        }
+        let header = &mut self.headers[index];
+        header.t_len = length as u32;
+        // SAFETY: the tuple lies within the bytes, and begins at a multiple of 8.
+        header.t_data = unsafe { base.add(start) }.cast();
+        header
+    }
+
     /// Puts the tuples into slots, of which there are as many as were ever needed at once.
     pub(super) fn store(&mut self, relation: pg_sys::Relation) {
         // SAFETY: the relation is open; the descriptor stays valid while it is.
@@ -58,17 +72,10 @@ impl Batch {
                 pg_sys::MakeSingleTupleTableSlot(descriptor, &raw const pg_sys::TTSOpsHeapTuple)
             });
         }
-        let base = self.bytes.as_mut_ptr();
-        if base.align_offset(8) != 0 {
-            pgrx::error!("memory for tuples is not aligned");
-        }
-        for (index, (start, length)) in self.lengths.iter().enumerate() {
-            let header = &mut self.headers[index];
-            header.t_len = *length as u32;
-            // SAFETY: the tuple lies within the bytes, and begins at a multiple of 8.
-            header.t_data = unsafe { base.add(*start) }.cast();
+        for index in 0..self.lengths.len() {
+            let slot = self.slots[index];
             // SAFETY: slot, header and tuple live until the batch is cleared.
-            unsafe { pg_sys::ExecStoreHeapTuple(header, self.slots[index], false) };
+            unsafe { pg_sys::ExecStoreHeapTuple(self.header(index), slot, false) };
         }
     }
 
@@ -89,7 +96,7 @@ impl Batch {
 
     /// Empties the slots and forgets the tuples.
     pub(super) fn clear(&mut self) {
-        for slot in self.slots() {
+        for slot in self.slots.iter().take(self.lengths.len()) {
             // SAFETY: a slot of ours with operations of its kind.
             unsafe {
                 if let Some(clear) = (*(**slot).tts_ops).clear {

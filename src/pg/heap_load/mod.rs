@@ -1,7 +1,8 @@
 //! Rows of a binary stream written to a heap table without the executor in between.
 //!
 //! ```text
-//!   chunks ─ rows ─ tuples, formed from the wire's bytes ─ heap_multi_insert, many at a time
+//!   chunks ─ rows ─ tuples, formed from the wire's bytes ─┬─ heap_multi_insert, the first ones
+//!                                                         └─ `pages`, all others
 //! ```
 //!
 //! For tables where COPY would do no more than that: a heap without triggers, indexes and generated
@@ -11,6 +12,7 @@
 mod batch;
 mod checks;
 mod columns;
+mod pages;
 mod progress;
 mod receive;
 
@@ -22,6 +24,7 @@ use pgrx::pg_sys;
 use self::batch::{Batch, Context};
 use self::checks::Checks;
 use self::columns::{column_name, read_columns};
+use self::pages::Pages;
 use self::progress::Progress;
 use self::receive::Receivers;
 use super::catch::catch;
@@ -36,6 +39,9 @@ pub(in crate::pg) struct HeapLoad {
     former: TupleFormer,
     receivers: Receivers,
     batch: Batch,
+    /// Where the rows go once there are many.
+    pages: Option<Pages>,
+    freeze: bool,
     checks: Option<Checks>,
 }
 
@@ -61,6 +67,8 @@ impl HeapLoad {
             relation,
             former: TupleFormer::new(stored, toast_target(relation)),
             batch: Batch::new(freeze),
+            pages: None,
+            freeze,
             checks: Checks::new(relation),
             receivers: Receivers::new(&definitions),
         })
@@ -91,9 +99,15 @@ impl HeapLoad {
             }
             if self.batch.is_full() {
                 self.flush(&context);
+                if self.pages.is_none() {
+                    self.pages = Pages::begin(self.relation, &self.batch, self.freeze);
+                }
             }
         }
         self.flush(&context);
+        if let Some(pages) = self.pages.take() {
+            pages.finish();
+        }
         progress.end();
         Ok(progress.rows.get() as u64)
     }
@@ -104,11 +118,16 @@ impl HeapLoad {
         if self.batch.lengths.is_empty() {
             return;
         }
-        self.batch.store(self.relation);
+        if self.checks.is_some() || self.pages.is_none() {
+            self.batch.store(self.relation);
+        }
         if let Some(checks) = &self.checks {
             self.batch.slots().iter().for_each(|slot| checks.run(*slot));
         }
-        context.run(|| self.batch.insert(self.relation));
+        context.run(|| match &mut self.pages {
+            Some(pages) => pages.insert(&mut self.batch),
+            None => self.batch.insert(self.relation),
+        });
         self.batch.clear();
         context.reset();
     }

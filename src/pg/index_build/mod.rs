@@ -1,7 +1,7 @@
 //! B-tree indexes made faster than by the statements that say so, where that is known to be the same.
 //!
 //! ```text
-//!   CREATE INDEX, ALTER TABLE … ADD of a key ─ `key` ─┬─ large, of narrow columns ─ `sorted`
+//!   CREATE INDEX, ALTER TABLE … ADD of a key ─ `key` ─┬─ large, of narrow columns ─ `sorted`, `keys`
 //!                                                     ├─ small, of built-in types ─ `small`
 //!                                                     └─ any other ─ the server
 //! ```
@@ -10,19 +10,20 @@
 //! made the same way as long as they are small; those of large tables are indexes first.
 
 mod key;
+mod keys;
+mod nbtree;
 mod small;
 mod sorted;
 
 use std::ffi::{CStr, c_void};
 
-use pgmig_core::Result;
 use pgmig_core::heap::key::KeyKind;
 use pgrx::pg_sys;
 use pgrx::tupdesc::PgTupleDesc;
 
 use super::heap_pages::{self, FEWEST_BLOCKS};
 use super::relation::{NO_LOCK, OpenRelation};
-use super::{spi, transaction, utility};
+use super::{spi, utility};
 
 /// OIDs from here on are not of the server's own types.
 const FIRST_UNPINNED: u32 = 10_000;
@@ -34,31 +35,22 @@ const MOST_SMALL_BLOCKS: u32 = 32;
 /// raised.
 ///
 /// Unlike a statement run by the server, one that is sped up fires no event triggers.
-pub fn create(sql: &str) -> Result<()> {
+pub fn create(sql: &str) {
     let text = utility::c_string(sql);
     let Some((target, way)) = Target::find(utility::parse_one(&text)) else {
         spi::execute(sql);
-        return Ok(());
+        return;
     };
-    if way == Way::Small {
-        target.build_small();
-        return Ok(());
+    match way {
+        Way::Small => target.build_small(),
+        Way::Sorted => target.build_sorted(),
     }
-    let built = transaction::run_nested(|| {
-        target.build_sorted();
-        Ok(())
-    });
-    if built.is_err() && sorted::has_given_up() {
-        spi::execute(sql);
-        return Ok(());
-    }
-    built
 }
 
 /// How an index is built.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {
-    /// By the server's builder, which our scan feeds in order.
+    /// By ourselves, from sorted keys.
     Sorted,
     /// By ourselves, on a single page.
     Small,

@@ -10,9 +10,11 @@
 
 use std::ffi::c_void;
 
+use pgmig_core::btree::{FIRST_BLOCK, Root};
+use pgmig_core::heap::page::PAGE_BYTES;
 use pgrx::pg_sys;
 
-const PAGE_BYTES: usize = pg_sys::BLCKSZ as usize;
+use super::nbtree;
 
 /// Bytes of what a B-tree keeps at the end of each page, `BTPageOpaqueData`.
 const SPECIAL_BYTES: usize = 16;
@@ -23,23 +25,12 @@ const FLAGS_OFFSET: usize = 12;
 /// `BTP_LEAF | BTP_ROOT`: the only page with tuples.
 const ROOT_FLAGS: u16 = 1 << 0 | 1 << 1;
 
-/// Block number of the root; the metapage comes before it.
-const ROOT_BLOCK: u32 = 1;
-
-/// `P_NONE`: there is no root yet.
-const NO_BLOCK: u32 = 0;
-
 /// `BTMaxItemSize`: the builder complains of longer ones.
 const MOST_TUPLE_BYTES: usize =
     align_down((PAGE_BYTES - align(24 + 3 * 4) - SPECIAL_BYTES) / 3) - align(6);
 
 /// The part of `t_info` of an index tuple that is its size.
 const SIZE_MASK: u16 = 0x1fff;
-
-unsafe extern "C-unwind" {
-    fn _bt_allequalimage(index: pg_sys::Relation, debug_message: bool) -> bool;
-    fn _bt_initmetapage(page: pg_sys::Page, root: u32, level: u32, all_equal_image: bool);
-}
 
 const fn align_down(size: usize) -> usize {
     size / 8 * 8
@@ -66,16 +57,10 @@ pub(super) fn fill(
     let Some(root) = root else {
         return false;
     };
-    let root_block = if root.is_empty() { NO_BLOCK } else { ROOT_BLOCK };
-    let mut metapage = Page::new();
-    // SAFETY: a page of memory; the index is open.
-    unsafe {
-        let all_equal_image = _bt_allequalimage(index, false);
-        _bt_initmetapage(metapage.as_page(), root_block, 0, all_equal_image);
-    }
-    append(index, &metapage);
-    if root_block == ROOT_BLOCK {
-        append(index, &root);
+    let block = (!root.is_empty()).then_some(Root { block: FIRST_BLOCK, level: 0 });
+    append(index, &nbtree::metapage(index, block).0);
+    if block.is_some() {
+        append(index, &root.bytes);
     }
     true
 }
@@ -224,7 +209,7 @@ impl Page {
 }
 
 /// Writes a page behind those that the index has.
-fn append(index: pg_sys::Relation, page: &Page) {
+fn append(index: pg_sys::Relation, page: &[u8; PAGE_BYTES]) {
     // SAFETY: the index is new, so nobody else extends it.
     let buffer = unsafe {
         pg_sys::ReadBufferExtended(
@@ -242,7 +227,7 @@ fn append(index: pg_sys::Relation, page: &Page) {
     unsafe {
         pg_sys::CritSectionCount += 1;
         let target: *mut u8 = pg_sys::BufferGetPage(buffer).cast();
-        std::ptr::copy_nonoverlapping(page.bytes.as_ptr(), target, PAGE_BYTES);
+        std::ptr::copy_nonoverlapping(page.as_ptr(), target, PAGE_BYTES);
         pg_sys::MarkBufferDirty(buffer);
         // With wal_level = minimal the file of a new relation is synchronized at the commit instead.
         if pg_sys::wal_level >= pg_sys::WalLevel::WAL_LEVEL_REPLICA as i32 {

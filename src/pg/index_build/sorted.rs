@@ -1,54 +1,41 @@
-//! Large B-trees built from rows that are in order already.
+//! Large B-trees of narrow columns, built without the server's general sort.
 //!
-//! `CREATE INDEX` reads a table in the order of its pages and sorts index tuples with the server's
-//! general sort, which takes most of the time. Here the keys of narrow types are read from the pages,
-//! sorted as plain integers, and handed to the server's own builder in their order: its sort finds
-//! them sorted and is done in one pass. The builder makes the index; a wrong order costs nothing but time.
+//! `CREATE INDEX` reads a table in the order of its pages, makes an index tuple of each row, and sorts
+//! these, which takes most of the time. Here the keys are read from the pages, sorted as plain integers,
+//! and made into the pages of the index, which are the ones that the server would make.
 //!
 //! ```text
-//!   index_build ─ btbuild ─ our index_build_range_scan
-//!                             pages ─ keys ─ sort ─ callback
+//!   index_build ─ our ambuild ─ `keys`: pages of the table, sorted runs
+//!                               `pgmig_core::btree`: pages of the index ─ `page_writer`
 //! ```
 //!
 //! The scan sees what a scan under the lock of `CREATE INDEX` sees, or gives up: a table that somebody
-//! has updated or is writing to is left to the server.
+//! has updated or is writing to is left to the server's builder.
 
-use std::cell::Cell;
-use std::ffi::c_void;
+use std::ffi::CStr;
 use std::sync::OnceLock;
 
-use pgmig_core::heap::deform::{Attribute, Deformer};
+use pgmig_core::btree::Builder;
 use pgmig_core::heap::key::KeyKind;
-use pgmig_core::heap::page::Pointer;
-use pgmig_core::heap::sort::{Entry, KeyColumn, KeyLayout};
-use pgrx::pg_sys;
+use pgmig_core::heap::sort::Entry;
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
 
-use crate::pg::heap_pages::{self, Unusual};
-use crate::pg::process;
+use super::keys::{self, KeyReader};
+use super::nbtree;
+use crate::pg::heap_pages::Unusual;
+use crate::pg::page_writer::{File, PageWriter};
 
-/// Keys that are handed over between two looks for interrupts.
-const KEYS_PER_CHECK: usize = 1 << 16;
+/// Block number of the metapage, which is written last.
+const METAPAGE: u32 = 0;
 
-/// Pages that are read between two reports of progress.
-const BLOCKS_PER_REPORT: u32 = 128;
-
-thread_local! {
-    /// Whether the scan gave up, so that an error says nothing about the data.
-    static HAS_GIVEN_UP: Cell<bool> = const { Cell::new(false) };
-    /// Bytes of keys that are sorted together.
-    static KEY_BYTES: Cell<usize> = const { Cell::new(0) };
-}
-
-/// Fills an index that was just defined; raises if the scan gives up, and `has_given_up` then says so.
-/// Both relations are open and locked.
+/// Fills an index that was just defined. Both relations are open and locked.
 pub(super) fn fill(
     oid: pg_sys::Oid,
     table: pg_sys::Relation,
     index: pg_sys::Relation,
     info: *mut pg_sys::IndexInfo,
 ) {
-    let settings = process::LocalSettings::new();
-    KEY_BYTES.set(share_memory(&settings));
     // SAFETY: for this session's own entry in the table of activities.
     unsafe {
         pg_sys::pgstat_progress_start_command(
@@ -56,210 +43,165 @@ pub(super) fn fill(
             oid,
         )
     };
-    let scan = ScanInPlace::put(table);
-    // SAFETY: by contract; the builder calls our scan.
+    let builder = BuilderInPlace::put(index);
+    // SAFETY: by contract; the server calls our builder, and does all that comes with it.
     unsafe { pg_sys::index_build(table, index, info, false, false) };
-    drop(scan);
+    drop(builder);
     // SAFETY: started above.
     unsafe { pg_sys::pgstat_progress_end_command() };
 }
 
-/// Whether the last index could not be filled for what its table holds, so that its error says nothing
-/// about the data; asked once.
-pub(super) fn has_given_up() -> bool {
-    HAS_GIVEN_UP.replace(false)
+/// Puts our builder in the place of the B-tree's for one open index; its own is put back when this is
+/// dropped, however that comes about.
+struct BuilderInPlace {
+    index: pg_sys::Relation,
+    original: *mut pg_sys::IndexAmRoutine,
 }
 
-/// Takes half of `maintenance_work_mem` for the keys, leaves the rest to the server's sort, and
-/// returns the bytes taken.
-fn share_memory(settings: &process::LocalSettings) -> usize {
-    // SAFETY: a setting; at least 1 MB.
-    let kilobytes = unsafe { pg_sys::maintenance_work_mem };
-    settings.set("maintenance_work_mem", &(kilobytes / 2).max(1024).to_string());
-    usize::try_from(kilobytes / 2).unwrap_or(0) * 1024
-}
+/// The server's table of B-tree functions with our builder in it; never written to.
+struct Routine(pg_sys::IndexAmRoutine);
 
-/// Puts our scan in the place of the heap's for one open table; the heap's own is put back when this
-/// is dropped, however that comes about.
-struct ScanInPlace {
-    relation: pg_sys::Relation,
-    original: *const pg_sys::TableAmRoutine,
-}
+// SAFETY: plain numbers and addresses of functions.
+unsafe impl Send for Routine {}
+// SAFETY: as above.
+unsafe impl Sync for Routine {}
 
-impl ScanInPlace {
-    fn put(relation: pg_sys::Relation) -> Self {
-        static ROUTINE: OnceLock<pg_sys::TableAmRoutine> = OnceLock::new();
-        // SAFETY: the relation is open.
-        let original = unsafe { (*relation).rd_tableam };
-        // SAFETY: the table is a heap, whose routine is a constant of the server.
+impl BuilderInPlace {
+    fn put(index: pg_sys::Relation) -> Self {
+        static ROUTINE: OnceLock<Routine> = OnceLock::new();
+        // SAFETY: the index is open.
+        let original = unsafe { (*index).rd_indam };
+        // SAFETY: the index is a B-tree, whose routine is the same for all of them.
         let mut routine = unsafe { *original };
-        routine.index_build_range_scan = Some(scan_sorted);
-        let routine = ROUTINE.get_or_init(|| routine);
-        // SAFETY: the relation is open; the routine lives as long as the process.
-        unsafe { (*relation).rd_tableam = routine };
-        ScanInPlace { relation, original }
+        routine.ambuild = Some(build);
+        let routine = ROUTINE.get_or_init(|| Routine(routine));
+        // SAFETY: the index is open; the routine lives as long as the process, and nobody writes to it.
+        unsafe { (*index).rd_indam = (&raw const routine.0).cast_mut() };
+        BuilderInPlace { index, original }
     }
 }
 
-impl Drop for ScanInPlace {
+impl Drop for BuilderInPlace {
     fn drop(&mut self) {
-        // SAFETY: the relation is closed only after this, or by the abort that follows.
-        unsafe { (*self.relation).rd_tableam = self.original };
+        // SAFETY: the index is closed only after this, or by the abort that follows.
+        unsafe { (*self.index).rd_indam = self.original };
     }
 }
 
-/// Our `index_build_range_scan`: see `access/tableam.h`.
+/// Our `ambuild`: see `access/amapi.h`.
 #[pgrx::pg_guard]
-#[expect(clippy::too_many_arguments, reason = "the server's signature")]
-unsafe extern "C-unwind" fn scan_sorted(
+unsafe extern "C-unwind" fn build(
     table: pg_sys::Relation,
     index: pg_sys::Relation,
     info: *mut pg_sys::IndexInfo,
-    _allow_sync: bool,
-    _anyvisible: bool,
-    _progress: bool,
-    _start: pg_sys::BlockNumber,
-    _count: pg_sys::BlockNumber,
-    callback: pg_sys::IndexBuildCallback,
-    callback_state: *mut c_void,
-    _scan: pg_sys::TableScanDesc,
-) -> f64 {
+) -> *mut pg_sys::IndexBuildResult {
     // SAFETY: the server passes open relations and the index's description.
     let reader = unsafe { KeyReader::new(table, index, info) };
-    let fed = reader.ok_or(Unusual).and_then(|reader| {
-        let sink = Sink { index, callback, state: callback_state };
+    let built = reader.ok_or(Unusual).and_then(|reader| {
+        // SAFETY: as above.
+        let work = unsafe { Work::new(table, index, info, &reader) };
         match reader.layout.word_count() {
-            1 => feed::<1>(table, &reader, &sink),
-            2 => feed::<2>(table, &reader, &sink),
-            _ => feed::<3>(table, &reader, &sink),
+            1 => work.build::<1>(),
+            2 => work.build::<2>(),
+            _ => work.build::<3>(),
         }
     });
-    match fed {
-        Ok(rows) => rows as f64,
-        Err(Unusual) => {
-            HAS_GIVEN_UP.set(true);
-            pgrx::error!("the table has rows that a sorted build does not handle");
-        }
+    let Ok(rows) = built else {
+        // SAFETY: nothing has been written yet.
+        return unsafe { nbtree::build(table, index, info) };
+    };
+    let size = size_of::<pg_sys::IndexBuildResult>();
+    // SAFETY: the server frees it.
+    let result = unsafe { pg_sys::palloc0(size) }.cast::<pg_sys::IndexBuildResult>();
+    // SAFETY: just allocated.
+    unsafe {
+        (*result).heap_tuples = rows as f64;
+        (*result).index_tuples = rows as f64;
     }
+    result
 }
 
-/// Finds the keys of an index in rows.
-struct KeyReader {
-    deformer: Deformer,
-    layout: KeyLayout,
+/// An index to be built.
+struct Work<'a> {
+    table: pg_sys::Relation,
+    index: pg_sys::Relation,
+    reader: &'a KeyReader,
+    is_unique: bool,
+    /// Whether keys with NULL are equal if the others of their columns are.
+    compares_nulls: bool,
 }
 
-impl KeyReader {
-    /// None if the index is not of a kind that this can read.
-    ///
+impl<'a> Work<'a> {
     /// # Safety
     /// Both relations must be open, and `info` must describe the index.
     unsafe fn new(
         table: pg_sys::Relation,
         index: pg_sys::Relation,
         info: *mut pg_sys::IndexInfo,
-    ) -> Option<Self> {
+        reader: &'a KeyReader,
+    ) -> Self {
         // SAFETY: by contract.
-        let (info, options) = unsafe { (&*info, (*index).rd_indoption) };
-        let attributes = heap_pages::attributes_of(table);
-        let mut columns = Vec::new();
-        let mut wanted = Vec::new();
-        for position in 0..usize::try_from(info.ii_NumIndexAttrs).ok()? {
-            let attribute =
-                usize::try_from(info.ii_IndexAttrNumbers[position]).ok()?.checked_sub(1)?;
-            let definition = attributes.get(attribute)?;
-            // SAFETY: there is one for each key column.
-            let option = unsafe { *options.add(position) } as u32;
-            wanted.push(attribute);
-            columns.push(KeyColumn {
-                kind: definition.kind?,
-                is_descending: option & pg_sys::INDOPTION_DESC != 0,
-                has_nulls_first: option & pg_sys::INDOPTION_NULLS_FIRST != 0,
-                is_nullable: definition.is_nullable,
-            });
-        }
-        let stored: Vec<Attribute> = attributes.iter().map(|attribute| attribute.stored).collect();
-        let deformer = Deformer::new(&stored, &wanted)?;
-        Some(KeyReader { deformer, layout: KeyLayout::new(&columns)? })
+        let info = unsafe { &*info };
+        let (is_unique, compares_nulls) = (info.ii_Unique, info.ii_NullsNotDistinct);
+        Work { table, index, reader, is_unique, compares_nulls }
     }
-}
 
-/// The builder's end of the scan.
-struct Sink {
-    index: pg_sys::Relation,
-    callback: pg_sys::IndexBuildCallback,
-    state: *mut c_void,
-}
-
-/// Reads all keys, as many together as memory allows, and hands them over sorted; returns their number.
-fn feed<const N: usize>(
-    table: pg_sys::Relation,
-    reader: &KeyReader,
-    sink: &Sink,
-) -> std::result::Result<u64, Unusual> {
-    let most = (KEY_BYTES.get() / size_of::<Entry<N>>()).max(1);
-    let mut entries: Vec<Entry<N>> = Vec::new();
-    let mut rows = 0;
-    let blocks = i64::from(heap_pages::count_blocks(table));
-    heap_pages::report_progress(pg_sys::PROGRESS_SCAN_BLOCKS_TOTAL, blocks);
-    heap_pages::for_each_page(table, &mut |block, page, live| {
-        if block % BLOCKS_PER_REPORT == 0 {
-            heap_pages::report_progress(pg_sys::PROGRESS_SCAN_BLOCKS_DONE, i64::from(block));
-        }
-        let mut values = vec![None; reader.layout.columns().len()];
-        for offset in live {
-            let Pointer::Tuple(tuple) = page.pointer(*offset) else {
-                return Err(Unusual);
-            };
-            reader.deformer.deform(tuple, &mut values).map_err(|_| Unusual)?;
-            if entries.len() == most {
-                rows += hand_over(&mut entries, &reader.layout, sink);
+    /// Builds the index and returns the number of its rows. If the table is to be left to the server,
+    /// nothing is written; keys that should be unique and are not are raised.
+    fn build<const N: usize>(&self) -> Result<u64, Unusual> {
+        let keys = keys::read::<N>(self.table, self.reader)?;
+        let mut writer = PageWriter::new(self.index, File::Own);
+        let options = nbtree::options_of(self.index, self.is_unique);
+        let mut builder = Builder::new(&self.reader.layout, options, |block, page| {
+            writer.write(block, page);
+        });
+        let mut rows = 0;
+        let mut previous: Option<Entry<N>> = None;
+        keys.for_each(|entry| {
+            if self.is_unique && previous.is_some_and(|previous| previous.has_key_of(entry)) {
+                self.refuse(entry);
             }
-            if entries.len() == entries.capacity() {
-                entries.reserve_exact((most - entries.len()).min(entries.len().max(1 << 16)));
-            }
-            entries.push(reader.layout.pack(&values, u64::from(block) << 16 | u64::from(*offset)));
-        }
-        Ok(())
-    })?;
-    Ok(rows + hand_over(&mut entries, &reader.layout, sink))
-}
-
-/// Sorts keys, gives them to the builder, and forgets them; returns their number.
-fn hand_over<const N: usize>(entries: &mut Vec<Entry<N>>, layout: &KeyLayout, sink: &Sink) -> u64 {
-    let Some(callback) = sink.callback else {
-        return 0;
-    };
-    entries.sort_unstable();
-    let columns = layout.columns();
-    let mut values = vec![pg_sys::Datum::null(); columns.len()];
-    let mut nulls = vec![false; columns.len()];
-    let mut stored = vec![[0_u8; 16]; columns.len()];
-    for chunk in entries.chunks(KEYS_PER_CHECK) {
-        pgrx::check_for_interrupts!();
-        for entry in chunk {
-            layout.unpack(entry, |index, value| {
-                nulls[index] = value.is_none();
-                stored[index] = value.unwrap_or_default();
-                values[index] = datum(columns[index].kind, &stored[index]);
-            });
-            let mut tid = heap_pages::tid((entry.place >> 16) as u32, entry.place as u16);
-            // SAFETY: the builder copies what it is given.
-            unsafe {
-                callback(
-                    sink.index,
-                    &mut tid,
-                    values.as_mut_ptr(),
-                    nulls.as_mut_ptr(),
-                    true,
-                    sink.state,
-                )
-            };
-        }
+            previous = Some(*entry);
+            rows += 1;
+            builder.push(entry);
+        });
+        let root = builder.finish();
+        writer.write(METAPAGE, nbtree::metapage(self.index, root));
+        writer.flush();
+        Ok(rows)
     }
-    let count = entries.len() as u64;
-    entries.clear();
-    count
+
+    /// Raises that there are two rows with this key, unless NULLs make them differ; in the words of the
+    /// server.
+    fn refuse<const N: usize>(&self, entry: &Entry<N>) {
+        let (mut values, mut nulls, mut stored) = (Vec::new(), Vec::new(), Vec::new());
+        self.reader.layout.unpack(entry, |_, value| {
+            nulls.push(value.is_none());
+            stored.push(value.unwrap_or_default());
+        });
+        if nulls.contains(&true) && !self.compares_nulls {
+            return;
+        }
+        for (column, stored) in self.reader.layout.columns().iter().zip(&stored) {
+            values.push(datum(column.kind, stored));
+        }
+        // SAFETY: the index is open; as many values as it has columns. Null if the user may not see them.
+        let key = unsafe {
+            pg_sys::BuildIndexValueDescription(self.index, values.as_mut_ptr(), nulls.as_mut_ptr())
+        };
+        let detail = if key.is_null() {
+            "Duplicate keys exist.".to_owned()
+        } else {
+            // SAFETY: a text of the server.
+            format!("Key {} is duplicated.", unsafe { CStr::from_ptr(key) }.to_string_lossy())
+        };
+        // SAFETY: the index is open.
+        let name = unsafe { CStr::from_ptr((*(*self.index).rd_rel).relname.data.as_ptr()) };
+        let message = format!("could not create unique index \"{}\"", name.to_string_lossy());
+        ErrorReport::new(PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION, message, "pgmig")
+            .set_detail(detail)
+            .report(PgLogLevel::ERROR);
+    }
 }
 
 /// A stored value as the server passes it around: by reference if it is longer than a word.

@@ -7,14 +7,13 @@ pub enum KeyKind {
     Unsigned(u8),
     /// `int2`, `int4`, `int8`, and what is stored as one: dates, times, timestamps, money.
     Signed(u8),
-    /// `float4` and `float8`. Zeros of either sign are told apart, which the types do not.
-    Float(u8),
     /// `uuid`.
     Uuid,
 }
 
 impl KeyKind {
-    /// The kind of a type by its OID, those of `catalog/pg_type.dat`; None for all others.
+    /// The kind of a type by its OID, those of `catalog/pg_type.dat`; None for all others, as for floats:
+    /// zeros of either sign are equal, and so are many forms of NaN.
     pub fn of_type(oid: u32) -> Option<Self> {
         match oid {
             16 => Some(KeyKind::Unsigned(1)),
@@ -22,8 +21,6 @@ impl KeyKind {
             21 => Some(KeyKind::Signed(2)),
             23 | 1082 => Some(KeyKind::Signed(4)),
             20 | 790 | 1083 | 1114 | 1184 => Some(KeyKind::Signed(8)),
-            700 => Some(KeyKind::Float(4)),
-            701 => Some(KeyKind::Float(8)),
             2950 => Some(KeyKind::Uuid),
             _ => None,
         }
@@ -32,7 +29,7 @@ impl KeyKind {
     /// Bytes of a value.
     pub fn bytes(self) -> u8 {
         match self {
-            KeyKind::Unsigned(bytes) | KeyKind::Signed(bytes) | KeyKind::Float(bytes) => bytes,
+            KeyKind::Unsigned(bytes) | KeyKind::Signed(bytes) => bytes,
             KeyKind::Uuid => 16,
         }
     }
@@ -50,10 +47,8 @@ impl KeyKind {
             return u128::from_be_bytes(bytes);
         }
         let raw = read(stored);
-        let sign = self.sign_bit();
         u128::from(match self {
-            KeyKind::Float(_) if raw & sign != 0 => !raw & self.mask(),
-            KeyKind::Float(_) | KeyKind::Signed(_) => raw ^ sign,
+            KeyKind::Signed(_) => raw ^ self.sign_bit(),
             KeyKind::Unsigned(_) | KeyKind::Uuid => raw,
         })
     }
@@ -65,10 +60,8 @@ impl KeyKind {
         }
         // The upper bits of what normalize made are zero.
         let key = u64::try_from(key).unwrap_or(0);
-        let sign = self.sign_bit();
         let raw = match self {
-            KeyKind::Float(_) if key & sign == 0 => !key & self.mask(),
-            KeyKind::Float(_) | KeyKind::Signed(_) => key ^ sign,
+            KeyKind::Signed(_) => key ^ self.sign_bit(),
             KeyKind::Unsigned(_) | KeyKind::Uuid => key,
         };
         let mut stored = [0; 16];
@@ -78,10 +71,6 @@ impl KeyKind {
 
     fn sign_bit(self) -> u64 {
         1 << (self.bits().min(64) - 1)
-    }
-
-    fn mask(self) -> u64 {
-        u64::MAX >> (64 - self.bits().min(64))
     }
 }
 

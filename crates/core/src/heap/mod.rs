@@ -5,11 +5,12 @@
 //! `sort` many of them in order, `key_set` whether a value is among many.
 //!
 //! Writing: `rows` takes the rows out of a binary COPY, `form` makes tuples of them, `pglz` compresses
-//! long values.
+//! long values, `fill` makes pages of tuples.
 //!
 //! Layout: `storage/bufpage.h`, `access/htup_details.h`, `varatt.h`.
 
 pub mod deform;
+pub mod fill;
 pub mod form;
 pub mod key;
 pub mod key_set;

@@ -1,26 +1,36 @@
-//! Line pointers and tuples of one page.
+//! Pages: their header, line pointers and tuples.
 
 /// Bytes of a page; the only size that is supported, and the one everybody has.
 pub const PAGE_BYTES: usize = 8192;
 
 /// Bytes of a page's header, after which the line pointers come.
-const HEADER_BYTES: usize = 24;
+pub(crate) const HEADER_BYTES: usize = 24;
 
 /// Bytes of a line pointer.
-const POINTER_BYTES: usize = 4;
+pub(crate) const POINTER_BYTES: usize = 4;
 
 /// States of a line pointer; the one left out, 2, redirects to another.
 const UNUSED: u32 = 0;
 const NORMAL: u32 = 1;
 const DEAD: u32 = 3;
 
+/// Offsets in a page's header: its place in the log, flags, both ends of the free space, the special
+/// space, size and version.
+const LOG_PLACE_BYTES: usize = 8;
+pub(crate) const FLAGS: usize = 10;
+pub(crate) const LOWER: usize = 12;
+pub(crate) const UPPER: usize = 14;
+const SPECIAL: usize = 16;
+const SIZE_AND_VERSION: usize = 18;
+
+/// Version of the page format, since 8.3.
+const VERSION: u16 = 4;
+
 /// Bytes of a tuple's header up to the null bitmap.
 const TUPLE_HEADER_BYTES: usize = 23;
 
-/// Offset of `pd_lower`, the end of the line pointers, in the page's header.
-const LOWER: usize = 12;
-
 /// Offsets in a tuple's header.
+const XMIN: usize = 0;
 const INFOMASK2: usize = 18;
 const INFOMASK: usize = 20;
 const HOFF: usize = 22;
@@ -28,12 +38,68 @@ const HOFF: usize = 22;
 /// Bits of `t_infomask`.
 const HAS_NULL: u16 = 0x0001;
 const XMIN_COMMITTED: u16 = 0x0100;
+const XMIN_INVALID: u16 = 0x0200;
 const XMAX_INVALID: u16 = 0x0800;
+const WAS_MOVED: u16 = 0xc000;
 
 /// Bits of `t_infomask2`.
 const ATTRIBUTE_COUNT: u16 = 0x07ff;
 const HOT_UPDATED: u16 = 0x4000;
 const HEAP_ONLY: u16 = 0x8000;
+
+/// A page in the making, aligned as servers want it to be for writing.
+#[derive(Debug, Clone)]
+#[repr(C, align(4096))]
+pub struct PageBytes(pub [u8; PAGE_BYTES]);
+
+impl PageBytes {
+    /// A page of zeros.
+    pub fn zeroed() -> Box<Self> {
+        Box::new(PageBytes([0; PAGE_BYTES]))
+    }
+
+    /// An empty page with so many bytes of special space at its end.
+    pub(crate) fn empty(special_bytes: usize) -> Box<Self> {
+        let mut page = Self::zeroed();
+        let special = (PAGE_BYTES - special_bytes) as u16;
+        page.put_u16(LOWER, HEADER_BYTES as u16);
+        page.put_u16(UPPER, special);
+        page.put_u16(SPECIAL, special);
+        page.put_u16(SIZE_AND_VERSION, PAGE_BYTES as u16 | VERSION);
+        page
+    }
+
+    /// Forgets the page's place in the log.
+    pub fn clear_log_place(&mut self) {
+        self.0[..LOG_PLACE_BYTES].fill(0);
+    }
+
+    /// Writes the line pointer with this offset number, counted from 1, to an item in use.
+    pub(crate) fn set_pointer(&mut self, offset: u16, start: usize, length: usize) {
+        self.put_u32(pointer_place(offset), start as u32 | NORMAL << 15 | (length as u32) << 17);
+    }
+
+    pub(crate) fn get_u16(&self, place: usize) -> u16 {
+        read_u16(&self.0, place)
+    }
+
+    pub(crate) fn get_u32(&self, place: usize) -> u32 {
+        read_u32(&self.0, place)
+    }
+
+    pub(crate) fn put_u16(&mut self, place: usize, value: u16) {
+        self.0[place..place + 2].copy_from_slice(&value.to_ne_bytes());
+    }
+
+    pub(crate) fn put_u32(&mut self, place: usize, value: u32) {
+        self.0[place..place + 4].copy_from_slice(&value.to_ne_bytes());
+    }
+}
+
+/// Where the line pointer with this offset number is.
+pub(crate) fn pointer_place(offset: u16) -> usize {
+    HEADER_BYTES + POINTER_BYTES * usize::from(offset.wrapping_sub(1))
+}
 
 /// What a line pointer says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,11 +139,11 @@ impl<'a> Page<'a> {
 
     /// The line pointer with this offset number, counted from 1.
     pub fn pointer(self, offset: u16) -> Pointer<'a> {
-        let place = HEADER_BYTES + POINTER_BYTES * usize::from(offset.wrapping_sub(1));
-        let Some(bytes) = self.0.get(place..place + POINTER_BYTES) else {
+        let place = pointer_place(offset);
+        if place + POINTER_BYTES > PAGE_BYTES {
             return Pointer::Other;
-        };
-        let raw = u32::from_ne_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+        }
+        let raw = read_u32(self.0, place);
         let (start, state, length) = ((raw & 0x7fff) as u16, raw >> 15 & 3, (raw >> 17) as usize);
         let place = usize::from(start);
         match state {
@@ -111,6 +177,12 @@ impl<'a> Tuple<'a> {
         self.infomask() & wanted == wanted
     }
 
+    /// The transaction that has inserted the tuple, if what has become of it is all there is to know.
+    pub fn open_inserter(self) -> Option<u32> {
+        let known = XMIN_COMMITTED | XMIN_INVALID | XMAX_INVALID | WAS_MOVED;
+        (self.infomask() & known == XMAX_INVALID).then(|| read_u32(self.bytes, XMIN))
+    }
+
     /// Whether the tuple is part of an update that left the indexes alone.
     pub fn is_hot(self) -> bool {
         read_u16(self.bytes, INFOMASK2) & (HOT_UPDATED | HEAP_ONLY) != 0
@@ -139,4 +211,8 @@ impl<'a> Tuple<'a> {
 
 fn read_u16(bytes: &[u8], place: usize) -> u16 {
     u16::from_ne_bytes([bytes[place], bytes[place + 1]])
+}
+
+fn read_u32(bytes: &[u8], place: usize) -> u32 {
+    u32::from_ne_bytes([bytes[place], bytes[place + 1], bytes[place + 2], bytes[place + 3]])
 }

@@ -30,10 +30,18 @@ pub struct KeyLayout {
 
 /// A key of N words and the place of its row: block number times 65536 plus offset number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(C)]
 pub struct Entry<const N: usize> {
     key: [u64; N],
     /// The row's place in the table.
     pub place: u64,
+}
+
+impl<const N: usize> Entry<N> {
+    /// Whether both rows have the same key; NULL is the same as NULL.
+    pub fn has_key_of(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
 }
 
 impl KeyLayout {

@@ -160,7 +160,9 @@ pub fn estimate_cost(task: &Task) -> u64 {
         TaskKind::Refresh => work.saturating_mul(2),
         // These read, and write next to nothing.
         TaskKind::Constraint | TaskKind::ForeignKey | TaskKind::Check => work / 2,
-        TaskKind::Ddl | TaskKind::Sequence | TaskKind::Analyze => 0,
+        // Of a sample, whose bytes these are.
+        TaskKind::Analyze => bytes,
+        TaskKind::Ddl | TaskKind::Sequence => 0,
     };
     BASE.saturating_add(work)
 }
