@@ -33,5 +33,5 @@ from pg_catalog.generate_series(1, :row_count / 10) n;
 create table public.toast (id bigint primary key, note text, body text);
 alter table public.toast alter body set storage external;
 insert into public.toast
-select n, pg_catalog.repeat('x', 60), case when n > :row_count * 0.9 then pg_catalog.repeat(pg_catalog.md5(n::text), 250) end
+select n, pg_catalog.repeat('x', 60), case when n > :row_count * 0.98 then pg_catalog.repeat(pg_catalog.md5(n::text), 250) end
 from pg_catalog.generate_series(1, :row_count) n;

@@ -2,6 +2,7 @@
 
 use std::ffi::{CStr, CString};
 
+use pgmig_core::Result;
 use pgrx::pg_sys;
 
 /// An option of a foreign server or user mapping.
@@ -17,24 +18,36 @@ pub struct ForeignServer {
     pub options: Vec<ForeignOption>,
 }
 
-/// The foreign server of this name, if there is one.
-pub fn find_server(name: &str) -> Option<ForeignServer> {
-    let name = CString::new(name).ok()?;
-    // SAFETY: a catalog look-up; null when there is none.
-    let server = unsafe { pg_sys::GetForeignServerByName(name.as_ptr(), true) };
-    if server.is_null() {
-        return None;
-    }
+/// The foreign server of this name, if there is one; inside a transaction.
+///
+/// The name may be a connection string. The server is never asked for it: its caches would remember what
+/// they have not found, secrets included.
+pub fn find_server(name: &str) -> Result<Option<ForeignServer>> {
+    let mut is_there = false;
+    super::spi::for_each_text(
+        "select s.srvname::text from pg_catalog.pg_foreign_server s",
+        &mut |server| {
+            is_there |= server == name;
+            Ok(())
+        },
+    )?;
+    let name = CString::new(name).ok().filter(|_| is_there);
+    Ok(name.map(|name| read_server(&name)))
+}
+
+fn read_server(name: &CStr) -> ForeignServer {
+    // SAFETY: a catalog look-up; raises when there is none.
+    let server = unsafe { pg_sys::GetForeignServerByName(name.as_ptr(), false) };
     // SAFETY: palloc'd by the look-up, which fills every field.
     let server = unsafe { &*server };
     // SAFETY: a server always has a wrapper; raises otherwise.
     let wrapper = unsafe { &*pg_sys::GetForeignDataWrapper(server.fdwid) };
-    Some(ForeignServer {
+    ForeignServer {
         wrapper: read_text(wrapper.fdwname),
         owner: server.owner,
         oid: server.serverid,
         options: read_options(server.options),
-    })
+    }
 }
 
 impl ForeignServer {

@@ -40,6 +40,15 @@ pub fn is_exiting() -> bool {
     unsafe { pg_sys::proc_exit_inprogress }
 }
 
+/// Gives free memory back to the system, where the allocator does not do that by itself.
+pub fn return_free_memory() {
+    // SAFETY: asks the allocator for what it may do at any time.
+    #[cfg(target_env = "gnu")]
+    unsafe {
+        libc::malloc_trim(0)
+    };
+}
+
 /// Puts cancel requests to this process off until this is dropped; termination goes through.
 pub struct CancelsHeld(());
 

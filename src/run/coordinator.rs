@@ -234,6 +234,8 @@ impl Run {
     /// Has workers do what is left of the plan; the error of tasks that failed, if any did. `attempts` to
     /// get workers follow the first one.
     fn carry_out(&self, survey: &mut Survey, attempts: Option<Backoff>) -> Result<Option<Error>> {
+        // Two databases' catalogs have come and gone, and the run may take days.
+        process::return_free_memory();
         transaction::run(|| self.state.set_phase(self.id, "copy", true))?;
         let request = self.worker_request(&survey.xids);
         let mut own = TaskContext {

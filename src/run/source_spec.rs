@@ -37,7 +37,7 @@ impl SourceSpec {
 /// Resolves `source` as `dblink_connect` does: a foreign server of that name comes first. Returns its
 /// name if it is one. Only a superuser may have files read, here or in the options of a foreign server.
 pub fn resolve(source: &str) -> Result<(SourceSpec, Option<String>)> {
-    match foreign::find_server(source) {
+    match foreign::find_server(source)? {
         Some(server) => Ok((resolve_server(source, &server)?, Some(source.to_owned()))),
         None if is_plain_name(source) => Err(Error::ConnectionString {
             message: format!("foreign server \"{source}\" does not exist"),

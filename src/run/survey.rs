@@ -4,6 +4,7 @@
 //! been changed.
 
 pub(super) mod definitions;
+mod distributed;
 mod foreign;
 mod large_objects;
 pub(super) mod source;
@@ -177,6 +178,7 @@ fn make_plan(
     };
     let loaded: Vec<u32> = known.with_data().into_iter().collect();
     let existing = transaction::run(|| existing::compare(&sides, &loaded, options))?;
+    distributed::check(&existing, &loaded, &target.catalog, &target.distributed)?;
     let data = known.describe(session)?;
     let input = Input {
         source: &source.catalog,

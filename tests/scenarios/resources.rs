@@ -129,3 +129,37 @@ fn many_runs_in_a_row_leave_a_line_of_history_each_and_nothing_else() -> Result<
         Ok(row.get::<_, i64>(0) == 0 && count_segments(&target)? == segments)
     })
 }
+
+#[test]
+fn a_session_remembers_no_connection_string() -> Result<()> {
+    let databases = Pair::shared()?.databases("resources_strings")?;
+    databases.execute_on_target(
+        "create role stringer login;
+         grant usage on schema pgmig to stringer;
+         grant execute on all functions in schema pgmig to stringer",
+    )?;
+    let mut client = databases.target()?;
+    // Refused at once, since it names a file; longer than any name of a foreign server.
+    let string = format!("host={} user=u dbname=d passfile=/file", "far.".repeat(30));
+    let refuse = |client: &mut Client| {
+        expect_error("42501", client.query("select pgmig.start($1)", &[&string])).map(drop)
+    };
+    let cached = |client: &mut Client| -> Result<i64> {
+        let row = client.query_one(
+            "select sum(c.used_bytes)::bigint from pg_backend_memory_contexts c
+             where c.name = 'CacheMemoryContext'",
+            &[],
+        )?;
+        Ok(row.get(0))
+    };
+    client.batch_execute("grant pg_read_all_stats to stringer; set role stringer")?;
+    refuse(&mut client)?;
+    cached(&mut client)?;
+    let before = cached(&mut client)?;
+    for _ in 0..500 {
+        refuse(&mut client)?;
+    }
+    let after = cached(&mut client)?;
+    ensure!(after < before + 32 * 1024, "{before} bytes and then {after}");
+    databases.execute_on_target("drop owned by stringer; drop role stringer")
+}

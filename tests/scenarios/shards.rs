@@ -1,4 +1,4 @@
-//! A target too big for one server: every shard loads its own part, and another server sees them all as
+//! A target too big for one server: what pgmig refuses, and the way it goes instead. Every shard loads its own part, and another server sees them all as
 //! partitions that are foreign tables.
 
 use anyhow::{Result, ensure};
@@ -84,5 +84,27 @@ fn a_table_whose_rows_live_on_other_servers_is_refused_before_anything_is_change
     let detail = error.detail().unwrap_or_default();
     ensure!(detail.contains("partitioned on the target"), "{detail}");
     ensure!(databases.target_lines("select 1 from pgmig.dropped")?.is_empty(), "something is gone");
+    Ok(())
+}
+
+#[test]
+fn tables_that_are_distributed_by_citus_are_refused() -> Result<()> {
+    let databases = Pair::shared()?.databases("distributed")?;
+    fill_source(&databases)?;
+    // What tells pgmig of them; Citus itself has no part in this.
+    databases.execute_on_target(
+        "create table public.\"Ev ents\" (id bigint primary key, at timestamptz not null, note text);
+         set allow_system_table_mods = on;
+         create table pg_catalog.pg_dist_partition (logicalrelid regclass primary key);
+         insert into pg_catalog.pg_dist_partition values ('public.\"Ev ents\"')",
+    )?;
+    let error = databases.migrate_in_vain("{}")?;
+    ensure!(
+        error.message().contains("1 tables of the target are distributed by Citus"),
+        "{error:?}"
+    );
+    ensure!(error.detail() == Some("The tables are \"public.Ev ents\"."), "{error:?}");
+    databases.execute_on_target("delete from pg_catalog.pg_dist_partition")?;
+    databases.migrate_and_match("{}")?;
     Ok(())
 }

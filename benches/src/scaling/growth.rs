@@ -6,7 +6,7 @@ use anyhow::Result;
 use pgmig_core::name::QualifiedName;
 use pgmig_core::options::ChunkBy;
 use pgmig_core::plan::ranges::{Limits, TableFacts, count_ranges};
-use pgmig_core::plan::task::{Task, TaskKind};
+use pgmig_core::plan::task::{LockMode, Task, TaskKind, TaskLock};
 
 use super::recorded::{Reading, Run};
 use super::simulate::Cost;
@@ -44,7 +44,7 @@ const PARTITION_THRESHOLD: i64 = 1_000_000;
 pub fn work_of(kind: TaskKind, rows: f64) -> f64 {
     let rows = rows.max(2.0);
     match kind {
-        TaskKind::Index | TaskKind::Constraint => rows * rows.log2(),
+        TaskKind::Index => rows * rows.log2(),
         TaskKind::Copy | TaskKind::ForeignKey | TaskKind::Check => rows,
         // A sample, a few statements.
         _ => 1.0,
@@ -72,15 +72,7 @@ pub fn grow(run: &Run, readings: &HashMap<QualifiedName, Reading>, growth: Growt
                 plan.tasks.push(Task {
                     id,
                     table: task.table.as_ref().map(|table| rename(table, set)),
-                    locks: task
-                        .locks
-                        .iter()
-                        .cloned()
-                        .map(|mut lock| {
-                            lock.table = rename(&lock.table, set);
-                            lock
-                        })
-                        .collect(),
+                    locks: task.locks.iter().map(|lock| grow_lock(lock, set, parts)).collect(),
                     depends_on: task.depends_on.iter().flat_map(|id| ids[id].clone()).collect(),
                     rows: (task.rows as f64 * growth.factor / parts as f64) as i64,
                     bytes: (task.bytes as f64 * growth.factor / parts as f64) as i64,
@@ -93,6 +85,12 @@ pub fn grow(run: &Run, readings: &HashMap<QualifiedName, Reading>, growth: Growt
         }
     }
     Ok(plan)
+}
+
+/// Ranges do not truncate, as a table's only copy does, so they go side by side.
+fn grow_lock(lock: &TaskLock, set: usize, parts: usize) -> TaskLock {
+    let mode = if parts > 1 { lock.mode.min(LockMode::RowExclusive) } else { lock.mode };
+    TaskLock { table: rename(&lock.table, set), mode }
 }
 
 fn rename(table: &QualifiedName, set: usize) -> QualifiedName {
@@ -144,9 +142,7 @@ fn cost_of(
     };
     let written = match task.kind {
         TaskKind::Copy => task.bytes as f64 * scale,
-        TaskKind::Index | TaskKind::Constraint => {
-            run.index_bytes_per_row * rows * growth.factor / parts as f64
-        }
+        TaskKind::Index => run.index_bytes_per_row * rows * growth.factor / parts as f64,
         _ => 0.0,
     };
     // Only a table that one transaction truncates and fills goes without; an index always.
@@ -185,6 +181,7 @@ mod tests {
         let run = Run {
             tasks: vec![task(1, TaskKind::Copy, vec![]), task(2, TaskKind::Index, vec![1])],
             seconds: vec![1.0, 1.0],
+            cpu_share: 1.0,
             measurement: Measurement::default(),
             index_bytes_per_row: 20.0,
         };

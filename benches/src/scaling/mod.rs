@@ -51,10 +51,9 @@ const LONGEST: usize = 6;
 const WORKERS: [usize; 5] = [4, 8, 16, 32, 64];
 
 /// Kinds of task whose costs are told.
-const KINDS: [(TaskKind, &str, f64); 5] = [
+const KINDS: [(TaskKind, &str, f64); 4] = [
     (TaskKind::Copy, "copy, µs per row", 1e6),
     (TaskKind::Index, "index, ns per row and log2 of rows", 1e9),
-    (TaskKind::Constraint, "key made of an index, ns per row and log2 of rows", 1e9),
     (TaskKind::ForeignKey, "foreign key, µs per row", 1e6),
     (TaskKind::Check, "count, µs per row", 1e6),
 ];
@@ -129,9 +128,7 @@ fn print_costs(samples: &[Sample], scale: f64) {
         sample.one.measurement.wal_bytes / copies.map(|task| task.bytes as f64).sum::<f64>()
     });
     line("bytes of index per row of an index", &|sample| sample.one.index_bytes_per_row);
-    line("target's CPU seconds, of those of its tasks", &|sample| {
-        sample.one.measurement.target_seconds / sample.one.seconds.iter().sum::<f64>()
-    });
+    line("CPU's share of the target's time, waits left out above", &|sample| sample.one.cpu_share);
 }
 
 /// Prints what the replay says of what was measured: from the smallest size to all, on this machine.

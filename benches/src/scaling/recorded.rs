@@ -20,8 +20,11 @@ const OPTIONS: &str = r#""partition_threshold": 1000000000"#;
 #[derive(Debug, Clone)]
 pub struct Run {
     pub tasks: Vec<Task>,
-    /// Seconds that each task took.
+    /// Seconds that each task took, or would have taken had its process never waited: all tasks together
+    /// did not take longer than the target's CPU was at work for them.
     pub seconds: Vec<f64>,
+    /// That share of what was measured.
+    pub cpu_share: f64,
     pub measurement: Measurement,
     /// Bytes of all indexes, for each row of an index.
     pub index_bytes_per_row: f64,
@@ -42,7 +45,7 @@ pub fn record(pair: &Pair, database: &str, job_count: usize) -> Result<Run> {
     let (measurement, _) = measure(&Tool::Pgmig(variant), assignment, None)?;
     let mut client = pair.target.client(database)?;
     let mut tasks = Vec::new();
-    let mut seconds = Vec::new();
+    let mut seconds: Vec<f64> = Vec::new();
     for row in client.query(include_str!("recorded.sql"), &[])? {
         let table: Option<(String, String)> =
             row.get::<_, Option<String>>(3).zip(row.get::<_, Option<String>>(4));
@@ -69,7 +72,12 @@ pub fn record(pair: &Pair, database: &str, job_count: usize) -> Result<Run> {
          where n.nspname = 'public'",
         &[],
     )?;
-    Ok(Run { tasks, seconds, measurement, index_bytes_per_row: row.get(0) })
+    let cpu_share = match job_count {
+        1 => (measurement.target_seconds / seconds.iter().sum::<f64>()).min(1.0),
+        _ => 1.0,
+    };
+    seconds.iter_mut().for_each(|seconds| *seconds *= cpu_share);
+    Ok(Run { tasks, seconds, cpu_share, measurement, index_bytes_per_row: row.get(0) })
 }
 
 fn decode<T: DeserializeOwned>(json: &str) -> Result<T> {

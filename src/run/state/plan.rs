@@ -169,15 +169,14 @@ impl State {
     pub fn insert_dropped(&self, run: RunId, drops: &[Drop]) -> Result<()> {
         self.execute(
             "delete from pgmig.dropped d
-             where exists (
-                    select from pgmig.run_table b
-                    where b.run_id = $1
-                      and b.table_schema = d.table_schema
-                      and b.table_name = d.table_name)
-                or exists (
-                    select from pg_catalog.json_populate_recordset(null::pgmig.dropped, $2::json) j
-                    where j.table_schema = d.table_schema
-                      and j.table_name = d.table_name)",
+             using (
+                 select b.table_schema, b.table_name from pgmig.run_table b where b.run_id = $1
+                 union
+                 select j.table_schema, j.table_name
+                 from pg_catalog.json_populate_recordset(null::pgmig.dropped, $2::json) j
+             ) t
+             where t.table_schema = d.table_schema
+               and t.table_name = d.table_name",
             &[
                 run.into(),
                 json!(drops.iter().map(dropped_json).collect::<Vec<_>>()).to_string().into(),

@@ -12,6 +12,7 @@ use pgrx::prelude::*;
 
 use super::super::coordinator::Run;
 use super::super::settings;
+use super::distributed;
 use crate::pg::{spi, transaction};
 
 /// What was read of the target.
@@ -30,6 +31,8 @@ pub(super) struct TargetReading {
     /// OIDs of tables that hold exactly what an earlier run loaded, with the number of rows that they
     /// must have where only that can tell.
     unchanged: HashMap<u32, Option<i64>>,
+    /// OIDs of tables whose rows Citus keeps elsewhere.
+    pub distributed: HashSet<u32>,
     /// Event triggers that fire at what the run does.
     pub firing_triggers: Vec<String>,
     /// What earlier runs dropped and did not build again.
@@ -82,6 +85,7 @@ pub(super) fn read(run: &Run) -> Result<TargetReading> {
                 "select e.name::text from pg_catalog.pg_available_extensions e order by 1",
             )?,
             unchanged,
+            distributed: distributed::read()?,
             firing_triggers: firing_triggers()?,
             owed: run.state.read_owed()?,
         })

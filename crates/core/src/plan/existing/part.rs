@@ -96,13 +96,17 @@ pub(super) fn drop_domain_checks(
     made: &HashSet<Identity>,
     existing: &mut Existing,
 ) -> HashSet<Identity> {
-    let domains: HashMap<u32, u32> =
-        sides.target.constraints.iter().map(|check| (check.oid, check.domain_oid)).collect();
+    let types: HashMap<u32, _> =
+        sides.target.types.iter().map(|data_type| (data_type.oid, data_type)).collect();
+    let domains: HashMap<u32, _> = sides
+        .target
+        .constraints
+        .iter()
+        .filter_map(|check| Some((check.oid, *types.get(&check.domain_oid)?)))
+        .collect();
     let mut gone = HashSet::new();
     for item in sides.target_items {
-        let domain = domains
-            .get(&item.id.oid)
-            .and_then(|oid| sides.target.types.iter().find(|data_type| data_type.oid == *oid));
+        let domain = domains.get(&item.id.oid);
         let (ItemKind::Check, None, Some(domain)) = (item.kind, item.table_oid, domain) else {
             continue;
         };
