@@ -24,8 +24,9 @@ const NO_SUBTRANSACTION: pg_sys::SubTransactionId = 0;
 pub(super) enum File {
     /// Nobody else before the current transaction, which has made it, has committed.
     Own,
-    /// Everybody. Pages are only added, and they do not say where in the log they are: that could be
-    /// behind the log's end after a crash. The transaction must be known to the log on disk.
+    /// Everybody. Pages are only added. They refer to a place that the log has already reached on disk, and
+    /// not to their own, which could lie behind the log's end after a crash. The transaction must be
+    /// known to the log on disk.
     Shared,
 }
 
@@ -97,12 +98,14 @@ impl PageWriter {
         if self.is_logged && !pages.is_empty() {
             self.log(pages);
         }
+        // SAFETY: a read of shared memory; null for what is not asked.
+        let on_disk = unsafe { pg_sys::GetFlushRecPtr(std::ptr::null_mut()) };
         for (block, page) in pages {
             while self.block_count < *block {
                 self.put_page(self.block_count, &mut PageBytes::zeroed());
             }
-            if self.file == File::Shared {
-                page.clear_log_place();
+            if self.file == File::Shared && self.is_logged {
+                page.set_log_place(on_disk);
             }
             // SAFETY: a page of memory; does nothing without checksums.
             unsafe { pg_sys::PageSetChecksumInplace(page.0.as_mut_ptr().cast(), *block) };

@@ -199,7 +199,7 @@ impl Holdings {
         ensure!(self.kib <= early.kib + 16 * 1024, "{} and then {} KiB", early.kib, self.kib);
         for (name, bytes) in &self.contexts {
             let before = early.contexts.get(name).copied().unwrap_or(0);
-            ensure!(*bytes <= before + 64 * 1024, "{name}: {before} and then {bytes} bytes");
+            ensure!(*bytes <= before + 96 * 1024, "{name}: {before} and then {bytes} bytes");
         }
         Ok(())
     }
@@ -218,6 +218,8 @@ fn a_thousand_runs_under_an_old_snapshot_leave_nothing_behind() -> Result<()> {
     let mut old = databases.target()?;
     old.batch_execute("begin isolation level repeatable read; select 1")?;
     let mut client = databases.target()?;
+    // What a session that waits looks at now and then, and then knows.
+    client.batch_execute("select from pgmig.workers; select from pgmig.runs")?;
     let call = "select status from pgmig.migrate($1, '{\"keep_history\": \"0s\"}')";
     let segments = |cluster: &Cluster| -> Result<usize> {
         Ok(fs::read_dir(cluster.data_dir().join("pg_dynshmem"))?.count())

@@ -16,7 +16,7 @@ const DEAD: u32 = 3;
 
 /// Offsets in a page's header: its place in the log, flags, both ends of the free space, the special
 /// space, size and version.
-const LOG_PLACE_BYTES: usize = 8;
+const LOG_PLACE: usize = 0;
 pub(crate) const FLAGS: usize = 10;
 pub(crate) const LOWER: usize = 12;
 pub(crate) const UPPER: usize = 14;
@@ -69,9 +69,10 @@ impl PageBytes {
         page
     }
 
-    /// Forgets the page's place in the log.
-    pub fn clear_log_place(&mut self) {
-        self.0[..LOG_PLACE_BYTES].fill(0);
+    /// Says up to where the log has to be on disk before the page may be.
+    pub fn set_log_place(&mut self, place: u64) {
+        self.put_u32(LOG_PLACE, (place >> 32) as u32);
+        self.put_u32(LOG_PLACE + 4, place as u32);
     }
 
     /// Writes the line pointer with this offset number, counted from 1, to an item in use.
