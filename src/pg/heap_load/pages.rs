@@ -6,14 +6,12 @@
 use std::ffi::c_int;
 
 use pgmig_core::heap::fill::{Inserter, MOST_TUPLE_BYTES, PageFiller, set_block};
+use pgmig_core::heap::form::TOAST_THRESHOLD;
 use pgrx::pg_sys;
 
 use super::batch::Batch;
 use crate::pg::heap_pages;
 use crate::pg::page_writer::{File, PAGES_PER_RECORD, PageWriter, needs_log};
-
-/// `TOAST_TUPLE_THRESHOLD`: longer rows are shortened, if they can be.
-const TOAST_THRESHOLD: usize = 2032;
 
 /// `HEAP_DEFAULT_FILLFACTOR`, in percent.
 const DEFAULT_FILL_FACTOR: c_int = 100;

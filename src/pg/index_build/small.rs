@@ -15,6 +15,7 @@ use pgmig_core::heap::page::PAGE_BYTES;
 use pgrx::pg_sys;
 
 use super::nbtree;
+use crate::pg::page_writer::needs_log;
 
 /// Bytes of what a B-tree keeps at the end of each page, `BTPageOpaqueData`.
 const SPECIAL_BYTES: usize = 16;
@@ -220,6 +221,7 @@ fn append(index: pg_sys::Relation, page: &[u8; PAGE_BYTES]) {
             std::ptr::null_mut(),
         )
     };
+    let is_logged = needs_log(index);
     // SAFETY: pinned above.
     unsafe { pg_sys::LockBuffer(buffer, pg_sys::BUFFER_LOCK_EXCLUSIVE as i32) };
     // SAFETY: a page of a pinned and locked buffer; between the sections nothing can raise but a
@@ -230,7 +232,7 @@ fn append(index: pg_sys::Relation, page: &[u8; PAGE_BYTES]) {
         std::ptr::copy_nonoverlapping(page.as_ptr(), target, PAGE_BYTES);
         pg_sys::MarkBufferDirty(buffer);
         // With wal_level = minimal the file of a new relation is synchronized at the commit instead.
-        if pg_sys::wal_level >= pg_sys::WalLevel::WAL_LEVEL_REPLICA as i32 {
+        if is_logged {
             pg_sys::log_newpage_buffer(buffer, true);
         }
         pg_sys::CritSectionCount -= 1;

@@ -5,7 +5,7 @@ use super::tuple::{
     TID_BYTES, TupleFormer, add_posting_list, lowest_of, lowest_pivot, set_downlink,
     turn_into_pivot,
 };
-use crate::heap::page::{PAGE_BYTES, PageBytes};
+use crate::heap::page::{PAGE_BYTES, POINTER_BYTES, PageBytes};
 use crate::heap::sort::{Entry, KeyLayout};
 
 /// `BTREE_NONLEAF_FILLFACTOR`, in percent.
@@ -13,9 +13,6 @@ const INNER_FILL_FACTOR: usize = 70;
 
 /// Bytes of a tuple with a posting list at most: a tenth of a page with its line pointer.
 const MOST_POSTING_BYTES: usize = (PAGE_BYTES / 10 / 8 * 8 - POINTER_BYTES) / 8 * 8;
-
-/// Bytes of a line pointer.
-const POINTER_BYTES: usize = 4;
 
 /// Bytes that stay free on a leaf for its high key to tell rows of equal keys apart.
 const HIGH_KEY_RESERVE: usize = 8;

@@ -26,8 +26,9 @@ const HAS_VARWIDTH: u16 = 0x0002;
 const LONG_HEADER: usize = 4;
 const SHORT_BYTES: usize = 126;
 
-/// Rows of at most so many bytes stay as they are, whatever the table's target is.
-const TOAST_THRESHOLD: usize = 2032;
+/// Rows of at most so many bytes stay as they are, whatever the table's target is:
+/// `TOAST_TUPLE_THRESHOLD`.
+pub const TOAST_THRESHOLD: usize = 2032;
 
 /// Bytes that a value moved out of line leaves behind.
 const POINTER_BYTES: usize = 18;
