@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use pgmig_core::error::Remedy;
+use pgmig_core::error::{Remedy, TOO_MANY_CONNECTIONS};
 use pgmig_core::options::OnError;
 use pgmig_core::plan::graph::{Graph, Outcome};
 use pgmig_core::plan::task::{Task, TaskKind};
@@ -256,7 +256,7 @@ impl Dispatcher<'_> {
     }
 
     /// Lets a worker rest that could not open a session; others may do its task meanwhile. One that
-    /// never succeeds is let go, if the run can go on without it.
+    /// never succeeds is let go, unless it is the last one.
     fn rest(&mut self, worker: i32, task: i32, error: Error, pool: &mut Pool) -> Result<()> {
         let new = || Backoff::new(&self.run.options);
         let rest = self.rests.entry(worker).or_insert_with(new);
@@ -264,12 +264,16 @@ impl Dispatcher<'_> {
             let message = format!("worker {worker} could not reach the source and rests: {error}");
             return self.put_back(task, &error, message);
         }
-        if pool.busy_count() == 0 {
+        if pool.len() == 1 {
             return self.finish(task, Some(error));
         }
         let message = format!("worker {worker} was let go, it could not reach the source: {error}");
         self.put_back(task, &error, message)?;
         pool.dismiss(worker);
+        if pool.len() == 1 && error.sqlstate() == TOO_MANY_CONNECTIONS {
+            // They may have kept each other out; now there is nobody left to do so.
+            self.rests.clear();
+        }
         Ok(())
     }
 

@@ -98,7 +98,7 @@ impl Remedy {
 const SESSION_ENDED: [&str; 7] = ["57P01", "57P02", "57P03", "57P05", "25P03", "25P04", "40001"];
 
 /// SQLSTATE of a server that has as many sessions as it can.
-const TOO_MANY_CONNECTIONS: &str = "53300";
+pub const TOO_MANY_CONNECTIONS: &str = "53300";
 
 /// SQLSTATE of a lock that would have to be waited for.
 const LOCK_NOT_AVAILABLE: &str = "55P03";

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::dsn::Dsn;
 use super::wire::Connection;
+use crate::error::TOO_MANY_CONNECTIONS;
 use crate::name::{quote_ident, quote_literal};
 use crate::{Error, Result};
 
@@ -16,9 +17,6 @@ const OLDEST_VERSION_NUM: u32 = 100_000;
 
 /// Time for a look at whether a server that says nothing is at work.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// SQLSTATE of a server that has as many sessions as it can.
-const TOO_MANY_CONNECTIONS: &str = "53300";
 
 /// SQLSTATE of what a server cannot do.
 const FEATURE_NOT_SUPPORTED: &str = "0A000";

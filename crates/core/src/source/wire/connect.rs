@@ -12,6 +12,7 @@ use super::connection::{Connection, Server};
 use super::login::{self, INVALID_AUTHORIZATION, PROTOCOL_VIOLATION, Security};
 use super::socket::{Address, PlainStream, Socket};
 use super::tls::{self, TlsConnector};
+use crate::error::TOO_MANY_CONNECTIONS;
 use crate::source::dsn::{Dsn, Endpoint, TargetSession, TlsMode};
 use crate::{Error, Result};
 
@@ -276,7 +277,8 @@ impl Attempt<'_> {
         cancel: CancelToken,
     ) -> Result<Connection> {
         let greeting =
-            login::log_in(&mut channel, security, self.dsn, self.endpoint, self.application_name)?;
+            login::log_in(&mut channel, security, self.dsn, self.endpoint, self.application_name)
+                .inspect_err(|error| await_end(&mut channel, error))?;
         let cancel = CancelToken {
             process_id: greeting.process_id,
             secret_key: greeting.secret_key,
@@ -290,6 +292,14 @@ impl Attempt<'_> {
             Error::Protocol("the server does not tell its version as PostgreSQL does".to_owned())
         })?)?;
         Ok(connection)
+    }
+}
+
+/// Waits until the server has closed a session for which it has no room: until then it counts as
+/// one itself, and the next attempt would be refused because of this one.
+fn await_end(channel: &mut Channel, refusal: &Error) {
+    if refusal.sqlstate() == TOO_MANY_CONNECTIONS {
+        let _closed = channel.receive();
     }
 }
 
@@ -328,7 +338,7 @@ fn place(endpoint: &Endpoint, cause: &str) -> String {
 fn classify(endpoint: &Endpoint, error: Error) -> Failure {
     let (cause, sqlstate, hint, is_final) = match error {
         Error::Remote(remote) => {
-            let is_final = !matches!(remote.sqlstate.as_str(), "57P03" | "53300");
+            let is_final = !matches!(remote.sqlstate.as_str(), "57P03" | TOO_MANY_CONNECTIONS);
             let hint = login::hint_for(&remote);
             (remote.message, Some(remote.sqlstate), hint, is_final)
         }

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::channel::{Channel, Message};
 use super::message;
 use super::scram::{Binding, Exchange};
-use crate::error::RemoteError;
+use crate::error::{RemoteError, TOO_MANY_CONNECTIONS};
 use crate::source::dsn::{ChannelBinding, Dsn, Endpoint, Method};
 use crate::{Error, Result};
 
@@ -294,7 +294,7 @@ pub(super) fn hint_for(error: &RemoteError) -> Option<String> {
             "Check the user, sslmode and sslcert, and that the source's pg_hba.conf admits this server."
         }
         "3D000" => "Check dbname in the connection string.",
-        "53300" => "Use fewer jobs, or raise max_connections on the source.",
+        TOO_MANY_CONNECTIONS => "Use fewer jobs, or raise max_connections on the source.",
         "57P03" => "The source is starting up or shutting down; try again later.",
         PROTOCOL_VIOLATION if error.message.contains("startup parameter") => {
             "This looks like a connection pooler; connect to the server itself."
