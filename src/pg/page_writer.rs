@@ -129,6 +129,8 @@ impl PageWriter {
                 true,
             )
         };
+        // SAFETY: asks the log's writer to write what has been logged up to here.
+        unsafe { pg_sys::XLogSetAsyncXactLSN(pg_sys::XactLastRecEnd) };
     }
 
     /// Writes one page behind the others or over one that was written as empty.
