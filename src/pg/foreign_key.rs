@@ -6,7 +6,7 @@ use pgmig_core::heap::key_set::KeySet;
 use pgmig_core::heap::page::Pointer;
 use pgrx::pg_sys;
 
-use super::heap_pages::{self, FEWEST_BLOCKS, TableAttribute, Unusual};
+use super::heap_pages::{self, FEWEST_BLOCKS, Others, TableAttribute, Unusual};
 use super::relation::OpenRelation;
 use super::{spi, utility};
 
@@ -169,7 +169,7 @@ impl End {
         reader: &ColumnReader,
         each: &mut dyn FnMut(u128) -> Result<(), Unusual>,
     ) -> Result<(), Unusual> {
-        heap_pages::for_each_page(self.relation.get(), &mut |_, page, live| {
+        heap_pages::for_each_page(self.relation.get(), Others::Read, &mut |_, page, live| {
             for offset in live {
                 let Pointer::Tuple(tuple) = page.pointer(*offset) else {
                     return Err(Unusual);

@@ -6,7 +6,7 @@
 use pgmig_core::name::QualifiedName;
 use pgrx::pg_sys;
 
-use super::heap_pages::{self, FEWEST_BLOCKS};
+use super::heap_pages::{self, FEWEST_BLOCKS, Others};
 use super::relation::OpenRelation;
 use super::utility::c_string;
 
@@ -27,7 +27,7 @@ pub fn count_rows(table: &QualifiedName) -> Option<u64> {
         return None;
     }
     let mut rows = 0;
-    heap_pages::for_each_page(relation.get(), &mut |_, _, live| {
+    heap_pages::for_each_page(relation.get(), Others::Write, &mut |_, _, live| {
         rows += live.len() as u64;
         Ok(())
     })

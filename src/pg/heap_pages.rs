@@ -1,10 +1,12 @@
-//! All live rows of a heap table, page by page, for who has locked out its writers.
+//! All live rows of a heap table, page by page.
 
 use pgmig_core::heap::deform::Attribute;
 use pgmig_core::heap::key::KeyKind;
 use pgmig_core::heap::page::{PAGE_BYTES, Page, Pointer, Tuple};
 use pgrx::pg_sys;
 use pgrx::tupdesc::PgTupleDesc;
+
+use super::heap_file::TableFile;
 
 /// Tables of fewer pages the server reads its own way as fast.
 pub(super) const FEWEST_BLOCKS: u32 = 128;
@@ -17,21 +19,41 @@ pub(super) struct Unusual;
 /// What is done with a page: its block number, a copy of it, the offset numbers of its live rows.
 pub(super) type EachPage<'a> = dyn FnMut(u32, Page<'_>, &[u16]) -> Result<(), Unusual> + 'a;
 
-/// Calls `each` with every page.
+/// Who else may be at work on a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Others {
+    /// Readers, and whoever locks rows.
+    Read,
+    Write,
+}
+
+/// Calls `each` with every page of a heap table.
 ///
 /// A row is live if its inserter has committed and nobody has deleted it; what an aborted transaction
-/// left is passed over. The relation must be a heap table, open under a lock that keeps writers out.
+/// left is passed over. The relation must be open, under a lock that keeps away all but `others`.
 pub(super) fn for_each_page(
     relation: pg_sys::Relation,
+    others: Others,
     each: &mut EachPage<'_>,
 ) -> Result<(), Unusual> {
     let mut pages = Pages::new(relation);
     let mut live = Vec::new();
     let mut copy = [0; PAGE_BYTES];
+    let mut file = match others {
+        Others::Read => TableFile::open(relation, pages.block_count),
+        Others::Write => None,
+    };
     for block in 0..pages.block_count {
         pgrx::check_for_interrupts!();
-        pages.read(block, &mut copy, &mut live)?;
-        each(block, Page::new(&copy), &live)?;
+        let page = file.as_mut().and_then(|file| file.page(block)).map(Page::new);
+        let page = match page.filter(|page| pages.list_live(*page, &mut live).is_ok()) {
+            Some(page) => page,
+            None => {
+                pages.read(block, &mut copy, &mut live)?;
+                Page::new(&copy)
+            }
+        };
+        each(block, page, &live)?;
     }
     Ok(())
 }
@@ -105,7 +127,6 @@ impl Pages {
         copy: &mut [u8; PAGE_BYTES],
         live: &mut Vec<u16>,
     ) -> Result<(), Unusual> {
-        live.clear();
         // SAFETY: the block exists; raises on a damaged page or a failed read.
         let buffer = unsafe {
             pg_sys::ReadBufferExtended(
@@ -123,25 +144,48 @@ impl Pages {
         // SAFETY: a page has this size, and the lock keeps writers away.
         unsafe { std::ptr::copy_nonoverlapping(bytes, copy.as_mut_ptr(), PAGE_BYTES) };
         let page = Page::new(copy);
-        let mut verdict = Ok(());
-        for offset in 1..=page.pointer_count() {
-            match page.pointer(offset) {
-                Pointer::Unused => {}
-                Pointer::Tuple(tuple) if tuple.is_hot() => verdict = Err(Unusual),
-                Pointer::Tuple(tuple) if tuple.is_surely_live() || self.is_live(tuple) => {
-                    live.push(offset);
+        let verdict = self.list_live(page, live).or_else(|_| {
+            live.clear();
+            for offset in 1..=page.pointer_count() {
+                match page.pointer(offset) {
+                    Pointer::Unused => {}
+                    Pointer::Tuple(tuple) if tuple.is_hot() => return Err(Unusual),
+                    Pointer::Tuple(tuple) if tuple.is_surely_live() || self.is_live(tuple) => {
+                        live.push(offset);
+                    }
+                    Pointer::Tuple(tuple) => {
+                        match self.look_up(buffer, bytes, tuple, block, offset) {
+                            pg_sys::HTSV_Result::HEAPTUPLE_LIVE => live.push(offset),
+                            pg_sys::HTSV_Result::HEAPTUPLE_DEAD => {}
+                            _ => return Err(Unusual),
+                        }
+                    }
+                    Pointer::Other => return Err(Unusual),
                 }
-                Pointer::Tuple(tuple) => match self.look_up(buffer, bytes, tuple, block, offset) {
-                    pg_sys::HTSV_Result::HEAPTUPLE_LIVE => live.push(offset),
-                    pg_sys::HTSV_Result::HEAPTUPLE_DEAD => {}
-                    _ => verdict = Err(Unusual),
-                },
-                Pointer::Other => verdict = Err(Unusual),
             }
-        }
+            Ok(())
+        });
         // SAFETY: pinned and locked above.
         unsafe { pg_sys::UnlockReleaseBuffer(buffer) };
         verdict
+    }
+
+    /// Lists a page's live rows, unless there are rows of which their headers do not tell whether they are.
+    fn list_live(&mut self, page: Page<'_>, live: &mut Vec<u16>) -> Result<(), Unusual> {
+        live.clear();
+        for offset in 1..=page.pointer_count() {
+            match page.pointer(offset) {
+                Pointer::Unused => {}
+                Pointer::Tuple(tuple) if !tuple.is_hot() => {
+                    if !tuple.is_surely_live() && !self.is_live(tuple) {
+                        return Err(Unusual);
+                    }
+                    live.push(offset);
+                }
+                Pointer::Tuple(_) | Pointer::Other => return Err(Unusual),
+            }
+        }
+        Ok(())
     }
 
     /// Whether the tuple was inserted by a committed transaction and is as it was then. Leaves no hint of

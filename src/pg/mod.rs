@@ -9,6 +9,7 @@ pub mod created;
 pub mod foreign;
 pub mod foreign_key;
 pub mod heap_count;
+mod heap_file;
 mod heap_load;
 mod heap_pages;
 pub mod index_build;

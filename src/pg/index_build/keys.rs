@@ -8,7 +8,7 @@ use pgmig_core::heap::page::Pointer;
 use pgmig_core::heap::sort::{Entry, KeyColumn, KeyLayout};
 use pgrx::pg_sys;
 
-use crate::pg::heap_pages::{self, Unusual};
+use crate::pg::heap_pages::{self, Others, Unusual};
 
 /// Pages that are read between two reports of progress.
 const BLOCKS_PER_REPORT: u32 = 128;
@@ -73,7 +73,7 @@ pub(super) fn read<const N: usize>(
     let mut sorted = Sorted { entries: Vec::new(), runs: Vec::new() };
     let blocks = i64::from(heap_pages::count_blocks(table));
     heap_pages::report_progress(pg_sys::PROGRESS_SCAN_BLOCKS_TOTAL, blocks);
-    heap_pages::for_each_page(table, &mut |block, page, live| {
+    heap_pages::for_each_page(table, Others::Read, &mut |block, page, live| {
         if block % BLOCKS_PER_REPORT == 0 {
             heap_pages::report_progress(pg_sys::PROGRESS_SCAN_BLOCKS_DONE, i64::from(block));
         }

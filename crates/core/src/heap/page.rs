@@ -15,13 +15,14 @@ const NORMAL: u32 = 1;
 const DEAD: u32 = 3;
 
 /// Offsets in a page's header: its place in the log, flags, both ends of the free space, the special
-/// space, size and version.
+/// space, size and version, the oldest transaction whose rows may be tidied up.
 const LOG_PLACE: usize = 0;
 pub(crate) const FLAGS: usize = 10;
 pub(crate) const LOWER: usize = 12;
 pub(crate) const UPPER: usize = 14;
 const SPECIAL: usize = 16;
 const SIZE_AND_VERSION: usize = 18;
+const PRUNABLE: usize = 20;
 
 /// Version of the page format, since 8.3.
 const VERSION: u16 = 4;
@@ -136,6 +137,14 @@ impl<'a> Page<'a> {
         let lower = usize::from(read_u16(self.0, LOWER)).min(PAGE_BYTES);
         let count = lower.saturating_sub(HEADER_BYTES) / POINTER_BYTES;
         u16::try_from(count).unwrap_or(0)
+    }
+
+    /// Whether the log had reached `place` when the page was changed last, hints aside, and no reader will
+    /// tidy it up.
+    pub fn is_unchanged_since(self, place: u64) -> bool {
+        let high = u64::from(read_u32(self.0, LOG_PLACE));
+        let changed = high << 32 | u64::from(read_u32(self.0, LOG_PLACE + 4));
+        changed <= place && read_u32(self.0, PRUNABLE) == 0
     }
 
     /// The line pointer with this offset number, counted from 1.

@@ -1,0 +1,106 @@
+//! Pages of a table read from its files, many at once and past the buffer pool.
+//!
+//! Who has locked out a table's writers finds all its rows there once the pool's changed pages have been
+//! written. What may still be changed are hints, which may come or not; locks on rows and what readers
+//! tidy up, both of which the page's header tells of; so that a page of which one half is older than
+//! the other is recognized, and read from the pool instead.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use pgmig_core::heap::page::{PAGE_BYTES, Page, PageBytes};
+use pgrx::{IntoDatum, pg_sys};
+
+/// Pages that are read at once; files have a multiple of it.
+const PAGES_PER_READ: u32 = 32;
+
+/// Tables smaller than this part of the buffer pool are not worth a look at all of it.
+const PART_OF_POOL: u32 = 64;
+
+/// The files of a table.
+pub(super) struct TableFile {
+    /// Of the first file, relative to the data directory, as the server's processes are.
+    path: String,
+    /// The file read last, with its number.
+    open: Option<(u32, File)>,
+    block_count: u32,
+    /// The end of the log when the pool was written.
+    written_at: u64,
+    /// The pages read last, and the place of the first.
+    pages: Vec<PageBytes>,
+    first: u32,
+}
+
+impl TableFile {
+    /// None for tables that are to be read from the pool. The relation must be open under a lock that keeps
+    /// writers out and VACUUM.
+    pub fn open(relation: pg_sys::Relation, block_count: u32) -> Option<Self> {
+        // SAFETY: the relation is open.
+        let (oid, class) = unsafe { ((*relation).rd_id, &*(*relation).rd_rel) };
+        // SAFETY: set when the server started.
+        let pool = u32::try_from(unsafe { pg_sys::NBuffers }).unwrap_or(0);
+        // The log tells nothing of other tables' pages.
+        let is_permanent = class.relpersistence as u8 == pg_sys::RELPERSISTENCE_PERMANENT;
+        if !is_permanent || block_count < pool / PART_OF_POOL {
+            return None;
+        }
+        // SAFETY: the function looks the relation up, and returns its path as text.
+        let path = unsafe {
+            pgrx::direct_function_call::<String>(pg_sys::pg_relation_filepath, &[oid.into_datum()])
+        }?;
+        // SAFETY: a read of shared memory.
+        let written_at = unsafe { pg_sys::GetXLogInsertRecPtr() };
+        // SAFETY: the relation is open and locked.
+        unsafe { pg_sys::FlushRelationBuffers(relation) };
+        let pages = vec![PageBytes([0; PAGE_BYTES]); PAGES_PER_READ as usize];
+        Some(TableFile { path, open: None, block_count, written_at, pages, first: u32::MAX })
+    }
+
+    /// A page, unless it is one that has to be read from the pool.
+    pub fn page(&mut self, block: u32) -> Option<&[u8; PAGE_BYTES]> {
+        let first = block - block % PAGES_PER_READ;
+        if first != self.first {
+            self.first = u32::MAX;
+            self.read(first)?;
+            self.first = first;
+        }
+        let bytes = &mut self.pages[(block - first) as usize].0;
+        let is_whole =
+            is_verified(bytes, block) && Page::new(bytes).is_unchanged_since(self.written_at);
+        is_whole.then_some(bytes)
+    }
+
+    /// Reads pages from `first` on; None if that fails, which the server will explain.
+    fn read(&mut self, first: u32) -> Option<()> {
+        let (number, place) = (first / pg_sys::RELSEG_SIZE, first % pg_sys::RELSEG_SIZE);
+        if self.open.as_ref().is_none_or(|(open, _)| *open != number) {
+            let path = match number {
+                0 => self.path.clone(),
+                number => format!("{}.{number}", self.path),
+            };
+            self.open = Some((number, File::open(path).ok()?));
+        }
+        let (_, file) = self.open.as_ref()?;
+        let count = PAGES_PER_READ.min(self.block_count - first) as usize;
+        let pages = &mut self.pages[..count];
+        // SAFETY: pages are bytes, without anything between them.
+        let bytes = unsafe {
+            std::slice::from_raw_parts_mut(pages.as_mut_ptr().cast::<u8>(), size_of_val(pages))
+        };
+        file.read_exact_at(bytes, u64::from(place) * PAGE_BYTES as u64).ok()
+    }
+}
+
+/// Whether header and checksum of a page are right.
+#[cfg(not(feature = "pg18"))]
+fn is_verified(page: &mut [u8; PAGE_BYTES], block: u32) -> bool {
+    // SAFETY: a page in memory; nothing is reported.
+    unsafe { pg_sys::PageIsVerifiedExtended(page.as_mut_ptr().cast(), block, 0) }
+}
+
+#[cfg(feature = "pg18")]
+fn is_verified(page: &mut [u8; PAGE_BYTES], block: u32) -> bool {
+    let mut has_failed = false;
+    // SAFETY: a page in memory; nothing is reported.
+    unsafe { pg_sys::PageIsVerified(page.as_mut_ptr().cast(), block, 0, &mut has_failed) }
+}
