@@ -21,19 +21,22 @@ const LONGEST_MATCH: usize = 273;
 /// A match this long is taken without looking for a longer one.
 const GOOD_MATCH: usize = 96;
 
-/// Earlier places looked at.
-const MOST_PLACES: usize = 12;
+/// Earlier places looked at; with so many, texts get as small as the server makes them.
+const MOST_PLACES: usize = 5;
 
-/// Bits of a hash of four bytes.
+/// Bytes that are found again by their hash.
+const HASHED_BYTES: usize = 4;
+
+/// Bits of the hash.
 const HASH_BITS: u32 = 12;
 
 /// A compressor with its tables, which serve one value after another.
 #[derive(Debug)]
 pub struct Compressor {
     /// The last place with each hash, counted over all values.
-    heads: Vec<u32>,
+    heads: Box<[u32; 1 << HASH_BITS]>,
     /// For each place, modulo the window, the one before it with the same hash.
-    links: Vec<u32>,
+    links: Box<[u32; WINDOW + 1]>,
     /// Where the value at work begins in the count of places; older places are of other values.
     base: u32,
 }
@@ -41,7 +44,8 @@ pub struct Compressor {
 impl Default for Compressor {
     fn default() -> Self {
         // Place 0 belongs to no value.
-        Compressor { heads: vec![0; 1 << HASH_BITS], links: vec![0; WINDOW + 1], base: 1 }
+        let (heads, links) = (Box::new([0; 1 << HASH_BITS]), Box::new([0; WINDOW + 1]));
+        Compressor { heads, links, base: 1 }
     }
 }
 
@@ -107,23 +111,21 @@ impl Compressor {
 
     /// The longest earlier match of what begins at `at`: distance and length.
     fn find(&self, input: &[u8], at: usize) -> Option<(usize, usize)> {
-        let hash = hash(input, at)?;
+        let hash = hash(input.get(at..at + HASHED_BYTES)?);
         let here = self.base + at as u32;
+        let oldest = self.base.max(here.saturating_sub(WINDOW as u32));
         let mut place = self.heads[hash];
         let mut best = (0, SHORTEST_MATCH - 1);
         for _ in 0..MOST_PLACES {
-            if place < self.base || (here - place) as usize > WINDOW {
+            if place < oldest {
                 break;
             }
             let earlier = (place - self.base) as usize;
-            // A longer match must agree where the best one so far ended.
-            if input.get(earlier + best.1) == input.get(at + best.1) {
-                let length = common_length(input, earlier, at);
-                if length > best.1 {
-                    best = (at - earlier, length);
-                    if length >= GOOD_MATCH {
-                        break;
-                    }
+            let length = common_length(input, earlier, at);
+            if length > best.1 {
+                best = (at - earlier, length);
+                if length >= GOOD_MATCH {
+                    break;
                 }
             }
             let next = self.links[place as usize & WINDOW];
@@ -137,26 +139,37 @@ impl Compressor {
 
     /// Enters the places from `at` on.
     fn remember(&mut self, input: &[u8], at: usize, count: usize) {
-        for at in at..at + count {
-            let Some(hash) = hash(input, at) else {
-                return;
-            };
-            let place = self.base + at as u32;
+        let end = (at + count + HASHED_BYTES - 1).min(input.len());
+        let mut place = self.base + at as u32;
+        for bytes in input[at..end].windows(HASHED_BYTES) {
+            let hash = hash(bytes);
             self.links[place as usize & WINDOW] = self.heads[hash];
             self.heads[hash] = place;
+            place += 1;
         }
     }
 }
 
-/// The hash of the four bytes at `at`, if there are so many.
-fn hash(input: &[u8], at: usize) -> Option<usize> {
-    let bytes = input.get(at..at + 4)?;
+/// The hash of four bytes.
+fn hash(bytes: &[u8]) -> usize {
     let word = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-    Some((word.wrapping_mul(0x9e37_79b1) >> (32 - HASH_BITS)) as usize)
+    (word.wrapping_mul(0x9e37_79b1) >> (32 - HASH_BITS)) as usize
 }
 
 /// Bytes that agree from two places on, as many as a match can have.
 fn common_length(input: &[u8], earlier: usize, at: usize) -> usize {
+    // Most matches are short.
+    if let (Some(left), Some(right)) = (input.get(earlier..earlier + 8), input.get(at..at + 8)) {
+        let difference = word(left) ^ word(right);
+        if difference != 0 {
+            return (difference.trailing_zeros() / 8) as usize;
+        }
+    }
+    long_common_length(input, earlier, at)
+}
+
+#[inline(never)]
+fn long_common_length(input: &[u8], earlier: usize, at: usize) -> usize {
     let most = (input.len() - at).min(LONGEST_MATCH);
     let (left, right) = (&input[earlier..earlier + most], &input[at..at + most]);
     let mut length = 0;
