@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
+use std::thread;
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use pgmig_core::digest::{Digest, StreamDigest};
@@ -14,6 +16,13 @@ use crate::pg::thread::{Actor, Answer, Pending};
 /// Buffers on their way to the main thread: with a quarter of a megabyte each, enough to keep both
 /// sides busy and little enough to bound memory.
 const BUFFERS_AHEAD: usize = 8;
+
+/// Buffers ahead of the main thread with which the reading thread rests for a moment.
+const ENOUGH_AHEAD: usize = 2;
+
+/// Time in which the source fills the socket, so that it is read in large pieces: without it the two
+/// would wake each other for every few kilobytes.
+const REST: Duration = Duration::from_millis(1);
 
 /// A stream under way.
 pub struct Stream {
@@ -106,7 +115,12 @@ impl CopySink for Sink {
             return ControlFlow::Break(());
         }
         match outlet.chunks.send(Chunk::Data(buffer)) {
-            Ok(()) => ControlFlow::Continue(()),
+            Ok(()) => {
+                if outlet.chunks.len() >= ENOUGH_AHEAD {
+                    thread::sleep(REST);
+                }
+                ControlFlow::Continue(())
+            }
             Err(_) => ControlFlow::Break(()),
         }
     }
