@@ -245,15 +245,12 @@ fn count_here(tables: &[&CheckTable]) -> Result<Vec<u64>> {
         .zip(tables)
         .flat_map(|(position, table)| table.target.iter().map(move |part| (position, part)))
         .collect();
-    // Large tables are not in groups.
-    if tables.len() == 1 {
-        parts.retain(|(position, part)| match part.predicate {
-            Some(_) => true,
-            None => heap_count::count_rows(&part.relation)
-                .inspect(|rows| counts[*position] += rows)
-                .is_none(),
-        });
-    }
+    parts.retain(|(position, part)| match part.predicate {
+        Some(_) => true,
+        None => heap_count::count_rows(&part.relation)
+            .inspect(|rows| counts[*position] += rows)
+            .is_none(),
+    });
     for batch in parts.chunks(COUNTS_PER_QUERY) {
         let queries: Vec<_> = batch
             .iter()
