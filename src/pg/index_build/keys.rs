@@ -4,11 +4,12 @@ use std::ffi::c_int;
 
 use pgmig_core::btree::Merge;
 use pgmig_core::heap::deform::{Attribute, Deformer};
-use pgmig_core::heap::page::Pointer;
+use pgmig_core::heap::page::{Pointer, Tuple};
 use pgmig_core::heap::sort::{Entry, KeyColumn, KeyLayout};
 use pgrx::pg_sys;
 
 use crate::pg::heap_pages::{self, Others, Unusual};
+use crate::pg::utility;
 
 /// Pages that are read between two reports of progress.
 const BLOCKS_PER_REPORT: u32 = 128;
@@ -20,6 +21,15 @@ const FEWEST_ENTRIES: usize = 1 << 13;
 pub(super) struct KeyReader {
     deformer: Deformer,
     pub(super) layout: KeyLayout,
+    /// What the index wants of a row that it is to have.
+    conditions: Vec<Condition>,
+}
+
+/// An attribute, counted from 0, and whether it must be NULL or must not.
+#[derive(Clone, Copy)]
+struct Condition {
+    attribute: usize,
+    is_null: bool,
 }
 
 impl KeyReader {
@@ -35,6 +45,10 @@ impl KeyReader {
         // SAFETY: by contract.
         let (info, options) = unsafe { (&*info, (*index).rd_indoption) };
         let attributes = heap_pages::attributes_of(table);
+        let conditions = conditions_of(info)?;
+        let excludes_null = |attribute: usize| {
+            conditions.iter().any(|wanted| wanted.attribute == attribute && !wanted.is_null)
+        };
         let mut columns = Vec::new();
         let mut wanted = Vec::new();
         for position in 0..usize::try_from(info.ii_NumIndexAttrs).ok()? {
@@ -48,13 +62,40 @@ impl KeyReader {
                 kind: definition.kind?,
                 is_descending: option & pg_sys::INDOPTION_DESC != 0,
                 has_nulls_first: option & pg_sys::INDOPTION_NULLS_FIRST != 0,
-                is_nullable: definition.is_nullable,
+                is_nullable: definition.is_nullable && !excludes_null(attribute),
             });
         }
         let stored: Vec<Attribute> = attributes.iter().map(|attribute| attribute.stored).collect();
         let deformer = Deformer::new(&stored, &wanted)?;
-        Some(KeyReader { deformer, layout: KeyLayout::new(&columns)? })
+        Some(KeyReader { deformer, layout: KeyLayout::new(&columns)?, conditions })
     }
+
+    /// Whether the index is to have the row.
+    fn wants(&self, tuple: Tuple<'_>) -> Result<bool, Unusual> {
+        for condition in &self.conditions {
+            if tuple.is_null(condition.attribute).ok_or(Unusual)? != condition.is_null {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// The conditions of an index of a part of its table; None if there are others than of being NULL.
+fn conditions_of(info: &pg_sys::IndexInfo) -> Option<Vec<Condition>> {
+    utility::elements::<pg_sys::Node>(info.ii_Predicate)
+        .into_iter()
+        .map(|node| {
+            let test = utility::cast::<pg_sys::NullTest>(node, pg_sys::NodeTag::T_NullTest)?;
+            // SAFETY: checked just now.
+            let test = unsafe { &*test };
+            let column = utility::cast::<pg_sys::Var>(test.arg.cast(), pg_sys::NodeTag::T_Var)?;
+            // SAFETY: checked just now.
+            let attribute = usize::try_from(unsafe { (*column).varattno }).ok()?.checked_sub(1)?;
+            let is_null = test.nulltesttype == pg_sys::NullTestType::IS_NULL;
+            (!test.argisrow).then_some(Condition { attribute, is_null })
+        })
+        .collect()
 }
 
 /// All keys of a table.
@@ -62,15 +103,17 @@ pub(super) struct Sorted<const N: usize> {
     /// Those in memory; the only ones if there are no runs.
     entries: Vec<Entry<N>>,
     runs: Vec<Run>,
+    /// Live rows of the table, also those that the index is not to have.
+    pub(super) rows: u64,
 }
 
-/// Reads the keys of all live rows, with as much memory as `maintenance_work_mem` says.
+/// Reads the keys of all live rows that the index is to have, with as much memory as `maintenance_work_mem` says.
 pub(super) fn read<const N: usize>(
     table: pg_sys::Relation,
     reader: &KeyReader,
 ) -> Result<Sorted<N>, Unusual> {
     let most = (memory_bytes() / size_of::<Entry<N>>()).max(1);
-    let mut sorted = Sorted { entries: Vec::new(), runs: Vec::new() };
+    let mut sorted = Sorted { entries: Vec::new(), runs: Vec::new(), rows: 0 };
     let blocks = i64::from(heap_pages::count_blocks(table));
     heap_pages::report_progress(pg_sys::PROGRESS_SCAN_BLOCKS_TOTAL, blocks);
     heap_pages::for_each_page(table, Others::Read, &mut |block, page, live| {
@@ -78,11 +121,15 @@ pub(super) fn read<const N: usize>(
             heap_pages::report_progress(pg_sys::PROGRESS_SCAN_BLOCKS_DONE, i64::from(block));
         }
         sorted.make_room(live.len(), most);
+        sorted.rows += live.len() as u64;
         let mut values = vec![None; reader.layout.columns().len()];
         for offset in live {
             let Pointer::Tuple(tuple) = page.pointer(*offset) else {
                 return Err(Unusual);
             };
+            if !reader.wants(tuple)? {
+                continue;
+            }
             reader.deformer.deform(tuple, &mut values).map_err(|_| Unusual)?;
             let place = u64::from(block) << 16 | u64::from(*offset);
             sorted.entries.push(reader.layout.pack(&values, place));

@@ -15,7 +15,7 @@ mod nbtree;
 mod small;
 mod sorted;
 
-use std::ffi::{CStr, c_void};
+use std::ffi::{CStr, c_char, c_void};
 
 use pgmig_core::heap::key::KeyKind;
 use pgrx::pg_sys;
@@ -37,7 +37,7 @@ const MOST_SMALL_BLOCKS: u32 = 32;
 /// Unlike a statement run by the server, one that is sped up fires no event triggers.
 pub fn create(sql: &str) {
     let text = utility::c_string(sql);
-    let Some((target, way)) = Target::find(utility::parse_one(&text)) else {
+    let Some((target, way)) = Target::find(utility::parse_one(&text), &text) else {
         spi::execute(sql);
         return;
     };
@@ -57,20 +57,20 @@ enum Way {
 }
 
 /// A statement that can be sped up, and its table.
-struct Target {
+struct Target<'a> {
     statement: *mut pg_sys::IndexStmt,
+    text: &'a CStr,
     table: pg_sys::Oid,
 }
 
-impl Target {
+impl<'a> Target<'a> {
     /// None if the statement is better left to the server. Locks the table as the statement does.
-    fn find(node: *mut pg_sys::Node) -> Option<(Self, Way)> {
+    fn find(node: *mut pg_sys::Node, text: &'a CStr) -> Option<(Self, Way)> {
         let index = utility::cast::<pg_sys::IndexStmt>(node, pg_sys::NodeTag::T_IndexStmt);
         let statement = index.or_else(|| key::index_of(node))?;
         // SAFETY: made by the parser, or of its parts.
         let parsed = unsafe { &*statement };
-        let is_plain = parsed.whereClause.is_null()
-            && parsed.indexIncludingParams.is_null()
+        let is_plain = parsed.indexIncludingParams.is_null()
             && parsed.excludeOpNames.is_null()
             && !parsed.concurrent
             && !parsed.if_not_exists
@@ -91,7 +91,7 @@ impl Target {
             )
         };
         let way = Self::choose(OpenRelation::open(table, NO_LOCK).get(), parsed)?;
-        Some((Target { statement, table }, way))
+        Some((Target { statement, text, table }, way))
     }
 
     /// How the index of a table that is open and locked is built; None if by the server alone.
@@ -106,13 +106,16 @@ impl Target {
         let blocks = heap_pages::count_blocks(table);
         if blocks >= FEWEST_BLOCKS {
             let is_narrow = |column: &Column| KeyKind::of_type(column.base.to_u32()).is_some();
-            let is_sorted = !parsed.isconstraint && columns.iter().all(is_narrow);
+            let is_sorted = !parsed.isconstraint
+                && is_condition_of_nulls(parsed.whereClause)
+                && columns.iter().all(is_narrow);
             return is_sorted.then_some(Way::Sorted);
         }
         // SAFETY: the relation is open.
         let persistence = unsafe { (*(*table).rd_rel).relpersistence };
         let is_small = blocks <= MOST_SMALL_BLOCKS
             && persistence as u8 == pg_sys::RELPERSISTENCE_PERMANENT
+            && parsed.whereClause.is_null()
             && columns.iter().all(Column::is_built_in)
             && !(parsed.primary && columns.iter().any(|column| column.is_nullable));
         is_small.then_some(Way::Small)
@@ -135,7 +138,13 @@ impl Target {
 
     /// Creates the index without filling it, and has that done while it and its table are open.
     fn open(&self, fill: impl FnOnce(pg_sys::Relation, pg_sys::Relation, *mut pg_sys::IndexInfo)) {
-        // SAFETY: made by the parser; what parse analysis would do is for expressions only.
+        // SAFETY: made by the parser, or of its parts.
+        let has_condition = unsafe { !(*self.statement).whereClause.is_null() };
+        if has_condition {
+            // SAFETY: the table is locked, the statement the parser's.
+            unsafe { transformIndexStmt(self.table, self.statement, self.text.as_ptr()) };
+        }
+        // SAFETY: made by the parser; what parse analysis would do else is for expressions only.
         unsafe { (*self.statement).transformed = true };
         let index = self.define();
         // Locked by the definition.
@@ -206,6 +215,19 @@ unsafe extern "C-unwind" {
         old_table: pg_sys::Oid,
         argument: *mut c_void,
     );
+    fn transformIndexStmt(
+        table: pg_sys::Oid,
+        statement: *mut pg_sys::IndexStmt,
+        text: *const c_char,
+    ) -> *mut pg_sys::IndexStmt;
+}
+
+/// Whether a condition, as the parser has made it, may be one of columns being NULL or not, or is none.
+fn is_condition_of_nulls(condition: *mut pg_sys::Node) -> bool {
+    use pg_sys::NodeTag::{T_BoolExpr, T_NullTest};
+    condition.is_null()
+        || utility::cast::<pg_sys::NullTest>(condition, T_NullTest).is_some()
+        || utility::cast::<pg_sys::BoolExpr>(condition, T_BoolExpr).is_some()
 }
 
 /// Whether an access method's name, or none, stands for a B-tree.

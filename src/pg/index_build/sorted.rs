@@ -115,10 +115,16 @@ unsafe extern "C-unwind" fn build(
     let result = unsafe { pg_sys::palloc0(size) }.cast::<pg_sys::IndexBuildResult>();
     // SAFETY: just allocated.
     unsafe {
-        (*result).heap_tuples = rows as f64;
-        (*result).index_tuples = rows as f64;
+        (*result).heap_tuples = rows.of_table as f64;
+        (*result).index_tuples = rows.of_index as f64;
     }
     result
+}
+
+/// Rows that a table has, and of these, the index.
+struct Rows {
+    of_table: u64,
+    of_index: u64,
 }
 
 /// An index to be built.
@@ -146,23 +152,23 @@ impl<'a> Work<'a> {
         Work { table, index, reader, is_unique, compares_nulls }
     }
 
-    /// Builds the index and returns the number of its rows. If the table is to be left to the server,
+    /// Builds the index. If the table is to be left to the server,
     /// nothing is written; keys that should be unique and are not are raised.
-    fn build<const N: usize>(&self) -> Result<u64, Unusual> {
+    fn build<const N: usize>(&self) -> Result<Rows, Unusual> {
         let keys = keys::read::<N>(self.table, self.reader)?;
         let mut writer = PageWriter::new(self.index, File::Own);
         let options = nbtree::options_of(self.index, self.is_unique);
         let mut builder = Builder::new(&self.reader.layout, options, |block, page| {
             writer.write(block, page);
         });
-        let mut rows = 0;
+        let mut rows = Rows { of_table: keys.rows, of_index: 0 };
         let mut previous: Option<Entry<N>> = None;
         keys.for_each(|entry| {
             if self.is_unique && previous.is_some_and(|previous| previous.has_key_of(entry)) {
                 self.refuse(entry);
             }
             previous = Some(*entry);
-            rows += 1;
+            rows.of_index += 1;
             builder.push(entry);
         });
         let root = builder.finish();

@@ -204,6 +204,15 @@ impl<'a> Tuple<'a> {
         usize::from(read_u16(self.bytes, INFOMASK2) & ATTRIBUTE_COUNT)
     }
 
+    /// Whether the attribute with this index, counted from 0, is NULL; None if it is not stored and has the
+    /// default that its column was added with.
+    pub fn is_null(self, index: usize) -> Option<bool> {
+        let is_set =
+            |bitmap: &[u8]| bitmap.get(index / 8).is_some_and(|b| b >> (index % 8) & 1 == 1);
+        (index < self.attribute_count())
+            .then(|| self.null_bitmap().is_some_and(|bitmap| !is_set(bitmap)))
+    }
+
     /// The bitmap with a set bit for every attribute that is not NULL; None if none is NULL.
     pub(super) fn null_bitmap(self) -> Option<&'a [u8]> {
         (self.infomask() & HAS_NULL != 0).then(|| &self.bytes[TUPLE_HEADER_BYTES..])
