@@ -12,9 +12,10 @@ use crate::compare::{compare_data, compare_schema};
 use crate::installation::Installation;
 use crate::lines::expect_same_lines;
 
-/// Settings that let several runs at once have workers, and quick tests.
+/// Settings that let the runs of as many tests as there are cores have workers and sessions, and quick
+/// tests.
 const SHARED_SETTINGS: [(&str, &str); 3] =
-    [("max_worker_processes", "32"), ("max_connections", "200"), ("max_wal_size", "2GB")];
+    [("max_worker_processes", "512"), ("max_connections", "1000"), ("max_wal_size", "2GB")];
 
 /// A source and a target.
 #[derive(Debug)]
