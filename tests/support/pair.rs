@@ -138,9 +138,14 @@ impl Databases<'_> {
         self.pair.source.execute(&self.name, sql)
     }
 
-    /// Runs statements on the target.
+    /// Runs statements on the target. The next run knows of the rows that they change: a server counts
+    /// changes once the session says so, at the latest when it ends, which it does after its client.
     pub fn execute_on_target(&self, sql: &str) -> Result<()> {
-        self.pair.target.execute(&self.name, sql)
+        let mut client = self.target()?;
+        client.batch_execute(sql).with_context(|| format!("could not execute: {sql}"))?;
+        client
+            .batch_execute("select pg_catalog.pg_stat_force_next_flush()")
+            .with_context(|| format!("could not have the changes counted: {sql}"))
     }
 
     /// Calls `pgmig.migrate` with the options as JSON and returns the validation table.
