@@ -250,7 +250,9 @@ fn a_run_that_loses_all_worker_slots_waits_for_some() -> Result<()> {
     others.expect_same_data()?;
     databases.target()?.query("select from pgmig.wait(1)", &[])?;
     let run = "select concat_ws(' ', state, snapshots, workers) from pgmig.runs";
-    ensure!(databases.target_value(run)? == "done 2 2");
+    let run = databases.target_value(run)?;
+    // The other run's last worker may still have its slot when this one tries for the third time.
+    ensure!(run == "done 2 2" || run == "done 2 1", "{run}");
     databases.expect_same_data()?;
     expect_nothing_left(&databases)
 }
