@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use pgmig_tests::aftermath::{AFTERMATH, expect_end, expect_nothing_left_soon, processes};
-use pgmig_tests::{Databases, Gate, Pair, Proxy, eventually, expect_error};
+use pgmig_tests::{AWAITS_LOCK, Databases, Gate, Pair, Proxy, eventually, expect_error};
 
 /// The options of a gated run that tries again and again.
 const PATIENT: &str = r#"{"jobs": 2, "retry_delay": 1, "retries": 20, "where":
@@ -70,11 +70,11 @@ fn all_sessions_of_a_run_go_to_the_server_that_has_its_snapshot() -> Result<()> 
     gate.await_run()?;
     // For a while the first place lets nobody in.
     first.close(true);
-    databases.execute_on_source(
+    databases.execute_on_source(&format!(
         "select pg_terminate_backend(a.pid) from pg_stat_activity a
          where a.datname = current_database() and a.application_name like 'pgmig run %'
-           and a.wait_event_type = 'Lock'",
-    )?;
+           and {AWAITS_LOCK}"
+    ))?;
     eventually("the run has noticed", || {
         let noticed = "select count(*) from pgmig.events where message like '%rests%'";
         Ok(databases.target_value(noticed)? != "0")
