@@ -1,12 +1,12 @@
 //! The harness itself: a comparison that finds nothing must be able to find something.
 
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use std::{fs, thread};
 
 use anyhow::Result;
 use pgmig_tests::compare::{compare_data, compare_schema};
-use pgmig_tests::{Cluster, ClusterOptions, Databases, Installation, Pair, StopMode};
+use pgmig_tests::{Cluster, ClusterOptions, Databases, Installation, Pair, StopMode, eventually};
 
 /// A table, a sequence, a large object and a view that print the same on both sides.
 const SCHEMA: &str = r#"
@@ -174,31 +174,22 @@ fn a_killed_process_leaves_neither_server_nor_directory() -> Result<()> {
         .args(["--exact", "harness::a_killed_process_leaves_neither_server_nor_directory"])
         .env(VICTIM, &file)
         .spawn()?;
-    let is_started = eventually(|| fs::read_to_string(&file).is_ok_and(|text| text.contains('/')));
+    let started = eventually("the victim's server runs", || {
+        Ok(fs::read_to_string(&file).is_ok_and(|text| text.contains('/')))
+    });
     victim.kill()?;
     victim.wait()?;
-    assert!(is_started);
+    started?;
     let text = fs::read_to_string(&file)?;
     fs::remove_file(&file)?;
     let (pid, directory) = text.split_once('\n').expect("the file has two lines");
     let pid = pid.parse()?;
-    assert!(eventually(|| !is_alive(pid) && !fs::exists(directory).unwrap_or(true)));
-    Ok(())
+    eventually("neither server nor directory is left", || {
+        Ok(!is_alive(pid) && !fs::exists(directory).unwrap_or(true))
+    })
 }
 
 /// Whether a process exists that has not ended; ended ones may wait for a parent that never asks.
 fn is_alive(pid: u32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
-}
-
-/// Waits half a minute at most for something to become true.
-fn eventually(mut is_so: impl FnMut() -> bool) -> bool {
-    let deadline = Instant::now() + Duration::from_secs(30);
-    while !is_so() {
-        if Instant::now() > deadline {
-            return false;
-        }
-        thread::sleep(Duration::from_millis(50));
-    }
-    true
 }

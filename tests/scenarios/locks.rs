@@ -4,7 +4,7 @@ use std::thread;
 
 use anyhow::{Result, anyhow, ensure};
 use pgmig_tests::aftermath::expect_nothing_left;
-use pgmig_tests::{Databases, Gate, Pair, eventually, start_gated};
+use pgmig_tests::{AWAITS_LOCK, Databases, Gate, Pair, await_small, eventually, start_gated};
 use postgres::Client;
 
 fn backend_pid(client: &mut Client) -> Result<i32> {
@@ -183,6 +183,7 @@ fn a_coordinator_that_has_lost_its_session_locks_the_source_again() -> Result<()
     let mut gate = Gate::close(&databases)?;
     let run = start_gated(&databases)?;
     gate.await_run()?;
+    await_small(&databases, run)?;
     let mut source = databases.source()?;
     let locked = "select count(distinct l.pid) from pg_locks l
         join pg_stat_activity a on a.pid = l.pid
@@ -201,8 +202,8 @@ fn a_coordinator_that_has_lost_its_session_locks_the_source_again() -> Result<()
     };
     let before = locked.replace("count(distinct l.pid)", "string_agg(distinct l.pid::text, ',')");
     let before: String = source.query_one(&before, &[])?.get(0);
-    ensure!(end(&mut source, "a.state = 'idle in transaction'")? == 1);
-    ensure!(end(&mut source, "a.wait_event_type = 'Lock'")? == 1);
+    ensure!(end(&mut source, &format!("not {AWAITS_LOCK}"))? == 1);
+    ensure!(end(&mut source, AWAITS_LOCK)? == 1);
     let again = format!("{locked} and a.pid not in ({before})");
     eventually("two other sessions lock the source again", || {
         Ok(source.query_one(&again, &[])?.get::<_, i64>(0) == 2)

@@ -1,5 +1,7 @@
 //! A table of any size, and a row of nearly any size, is copied in bounded memory.
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use anyhow::{Result, ensure};
 use pgmig_tests::memory::{highest_kib, watch_workers};
 use pgmig_tests::{Databases, Pair};
@@ -9,6 +11,13 @@ const LIMIT_KIB: u64 = 64 * 1024;
 
 /// Samples of one worker that a run must give for its peak to mean something.
 const MIN_SAMPLES: usize = 20;
+
+/// One at a time: together these tests would need several gigabytes.
+fn in_turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    // That another one has failed is no matter of this one.
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn expect_bounded(databases: &Databases<'_>, options: &str) -> Result<()> {
     let (_, peaks) = watch_workers(&databases.pair().target, databases.name(), || {
@@ -26,6 +35,7 @@ fn expect_bounded(databases: &Databases<'_>, options: &str) -> Result<()> {
 
 #[test]
 fn a_worker_stays_small_while_millions_of_rows_pass() -> Result<()> {
+    let _turn = in_turn();
     let databases = Pair::shared()?.databases("memory")?;
     databases.execute_on_source(
         "create table long (id bigint, a int, b text, c timestamptz);
@@ -42,6 +52,7 @@ fn a_worker_stays_small_while_millions_of_rows_pass() -> Result<()> {
 
 #[test]
 fn a_worker_stays_small_with_long_rows_which_are_cut_by_all_their_bytes() -> Result<()> {
+    let _turn = in_turn();
     let databases = Pair::shared()?.databases("memory_toast")?;
     // A small heap with 400 MB beside it.
     databases.execute_on_source(
@@ -63,6 +74,7 @@ fn a_worker_stays_small_with_long_rows_which_are_cut_by_all_their_bytes() -> Res
 
 #[test]
 fn huge_values_and_wide_rows_arrive() -> Result<()> {
+    let _turn = in_turn();
     let databases = Pair::shared()?.databases("huge")?;
     let columns: Vec<String> = (1..=1600).map(|n| format!("c{n} int default {n}")).collect();
     databases.execute_on_source(&format!("create table wide ({})", columns.join(", ")))?;
@@ -87,6 +99,7 @@ const LARGEST: u64 = 600 << 20;
 
 #[test]
 fn a_value_of_600_megabytes_takes_no_more_memory_than_the_server_s_own_copy() -> Result<()> {
+    let _turn = in_turn();
     let databases = Pair::shared()?.databases("largest")?;
     databases.execute_on_source(&format!(
         "create table largest (id int primary key, \"v %\" bytea);
@@ -113,6 +126,7 @@ fn a_value_of_600_megabytes_takes_no_more_memory_than_the_server_s_own_copy() ->
 
 #[test]
 fn a_row_that_copy_cannot_send_is_named() -> Result<()> {
+    let _turn = in_turn();
     let databases = Pair::shared()?.databases("too_long")?;
     databases.execute_on_source(
         "create table long_row (id int primary key, a text, b text);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, anyhow, ensure};
 use pgmig_tests::aftermath::expect_end;
-use pgmig_tests::{GATED, Gate, Pair, eventually, start_gated};
+use pgmig_tests::{GATED, Gate, Pair, await_small, eventually, start_gated};
 use postgres::NoTls;
 
 #[test]
@@ -24,14 +24,7 @@ fn views_show_a_run_to_other_sessions_while_it_goes_on() -> Result<()> {
         let (rows, bytes) = (row.get::<_, Option<i64>>(0), row.get::<_, Option<i64>>(1));
         Ok(rows.is_some_and(|rows| rows > 0) && bytes.is_some_and(|bytes| bytes > 0))
     })?;
-    eventually("the small table is done", || {
-        let row = target.query_one(
-            "select t.state, t.rows_copied, t.ranges_done from pgmig.tables t
-             where t.run_id = $1 and t.table_name = 'small'",
-            &[&run],
-        )?;
-        Ok(row.get::<_, &str>(0) == "done" && row.get::<_, i64>(1) == 100)
-    })?;
+    await_small(&databases, run)?;
     let row = target.query_one(
         "select r.state, r.phase, r.percent::float8, r.eta is not null as eta,
              r.bytes_per_second, r.rows_copied, r.workers, r.source_version, r.elapsed

@@ -200,7 +200,7 @@ fn what_the_target_has_of_its_own_is_built_again() -> Result<()> {
 
 /// Refreshes after `sql` ran on the target, without leave to overwrite.
 fn refuse_after(databases: &Databases<'_>, sql: &str, table: &str) -> Result<()> {
-    databases.target()?.execute(sql, &[])?;
+    databases.execute_on_target(sql)?;
     let before = databases.pair().target.psql(databases.name(), FINGERPRINT)?;
     let error = databases.migrate_in_vain("{}")?;
     assert_eq!(error.code().code(), "55000", "{sql}: {error}");

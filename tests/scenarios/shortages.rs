@@ -8,7 +8,8 @@ use std::thread;
 use anyhow::{Result, anyhow, ensure};
 use pgmig_tests::aftermath::{expect_end, expect_nothing_left};
 use pgmig_tests::{
-    ClusterOptions, Databases, Gate, Installation, Pair, eventually, expect_error, run,
+    AWAITS_LOCK, ClusterOptions, Databases, Gate, Installation, Pair, await_small, eventually,
+    expect_error, run,
 };
 
 /// A small file system of its own, gone with this value.
@@ -141,10 +142,10 @@ fn a_worker_that_finds_no_room_on_the_source_any_more_waits_for_it() -> Result<(
     let run: i64 = databases.target()?.query_one(call, &[&dsn, &options])?.get(0);
     gate.await_run()?;
     databases.execute_on_source("alter role shortage_later connection limit 1")?;
-    databases.execute_on_source(
+    databases.execute_on_source(&format!(
         "select pg_terminate_backend(a.pid) from pg_stat_activity a
-         where a.usename = 'shortage_later' and a.wait_event_type = 'Lock'",
-    )?;
+         where a.usename = 'shortage_later' and {AWAITS_LOCK}"
+    ))?;
     eventually("the worker rests", || {
         let rests = "select count(*) from pgmig.events where message like '%rests%too many%'";
         Ok(databases.target_value(rests)? != "0")
@@ -180,8 +181,10 @@ fn lose_slots<'a>(
             "id <= 1000 or pg_catalog.pg_advisory_lock_shared(42) is not null"}}}}"#
     );
     let call = "select pgmig.start($1, $2::text::jsonb)";
-    databases.target()?.query_one(call, &[&databases.source_dsn(), &options])?;
+    let run: i64 =
+        databases.target()?.query_one(call, &[&databases.source_dsn(), &options])?.get(0);
     gate.await_run()?;
+    await_small(databases, run)?;
     let mut locker = databases.source()?;
     let queued = thread::spawn(move || -> Result<_> {
         locker.batch_execute("begin; lock table small in access exclusive mode")?;
@@ -250,7 +253,9 @@ fn a_run_that_loses_all_worker_slots_waits_for_some() -> Result<()> {
     others.expect_same_data()?;
     databases.target()?.query("select from pgmig.wait(1)", &[])?;
     let run = "select concat_ws(' ', state, snapshots, workers) from pgmig.runs";
-    ensure!(databases.target_value(run)? == "done 2 2");
+    let run = databases.target_value(run)?;
+    // The other run's last worker may still have its slot when this one tries for the third time.
+    ensure!(run == "done 2 2" || run == "done 2 1", "{run}");
     databases.expect_same_data()?;
     expect_nothing_left(&databases)
 }

@@ -3,8 +3,8 @@
 use anyhow::{Result, ensure};
 use pgmig_tests::aftermath::{expect_nothing_left, processes};
 use pgmig_tests::{
-    ClusterOptions, Databases, Gate, Installation, Pair, StopMode, eventually, expect_error,
-    start_gated,
+    ClusterOptions, Databases, Gate, Installation, Pair, StopMode, await_small, eventually,
+    expect_error, start_gated,
 };
 
 /// A run that is cancelled before its gate.
@@ -118,8 +118,9 @@ fn nothing_is_said_to_be_running_once_nobody_works_on_it() -> Result<()> {
     ensure!(databases.target_value(states)?.is_empty());
     let tables = "select count(*) from pgmig.tables where state = 'running'";
     ensure!(databases.target_value(tables)? == "0");
-    start_gated(&databases)?;
+    let run = start_gated(&databases)?;
     gate.await_run()?;
+    await_small(&databases, run)?;
     ensure!(databases.target_value(states)? == "running");
     ensure!(databases.target_value(tables)? == "1");
     let mut target = databases.target()?;

@@ -8,11 +8,12 @@ use pgmig_tests::aftermath::expect_nothing_left;
 use pgmig_tests::{Cluster, Databases, GATED, Gate, Pair};
 use postgres::{Client, NoTls};
 
-/// The timeout that everything gets.
-const TIMEOUT: Duration = Duration::from_millis(300);
+/// The timeout that everything gets: more than a busy machine takes to log in and set another one.
+const TIMEOUT: Duration = Duration::from_secs(1);
 
-/// For how long every session of a run has a statement and a transaction under way, or is idle.
-const HOLD: Duration = Duration::from_millis(900);
+/// For how long every session of a run has a statement and a transaction under way, or is idle: well
+/// beyond the timeout.
+const HOLD: Duration = Duration::from_millis(2500);
 
 /// Whose default a timeout is, as ALTER has it.
 const LEVELS: [&str; 3] = ["database {db}", "role {role}", "role {role} in database {db}"];

@@ -261,16 +261,18 @@ impl Torture<'_> {
         self.inject(fault, caller)
     }
 
-    /// Waits until nobody works on the run any more; its state then, None if it was never recorded.
-    fn await_end(&self) -> Result<Option<String>> {
+    /// Waits until nobody works on the run any more; its state then, None if it was never recorded. The
+    /// caller has gone by then: before, a resumption may not even have begun.
+    fn await_end(&self, caller: i64) -> Result<Option<String>> {
         let mut state = None;
         eventually("the run has come to an end", || {
             let look = "select (select r.state from pgmig.runs r order by r.run_id desc limit 1),
                 exists (
                     select from pg_catalog.pg_stat_activity a
-                    where a.backend_type like 'pgmig%' and a.datname = current_database())";
+                    where a.datname = current_database()
+                        and (a.backend_type like 'pgmig%' or a.pid::bigint = $1))";
             let mut client = self.target()?;
-            let Ok(row) = client.query_one(look, &[]) else { return Ok(false) };
+            let Ok(row) = client.query_one(look, &[&caller]) else { return Ok(false) };
             state = row.get(0);
             let is_live = state.as_deref().is_some_and(|s| s == "planning" || s == "running");
             Ok(!is_live && !row.get::<_, bool>(1))
@@ -349,11 +351,11 @@ impl Torture<'_> {
             self.random.pick(&[0, 6, 6]),
             self.random.below(3) == 0,
         );
-        let caller =
-            self.call(format!("select from pgmig.migrate($d${dsn}$d$, $o${options}$o$)"))?;
+        let migrate = format!("select from pgmig.migrate($d${dsn}$d$, $o${options}$o$)");
+        let mut caller = self.call(migrate.clone())?;
         self.disturb(fault, caller)?;
         for _ in 0..MAX_RESUMES {
-            let state = self.await_end()?;
+            let state = self.await_end(caller)?;
             self.log.push(format!("{state:?}"));
             self.expect_aftermath()?;
             match state.as_deref() {
@@ -364,21 +366,14 @@ impl Torture<'_> {
                         "select from pgmig.resume((select max(run_id) from pgmig.runs), $d${dsn}$d$,
                             '{{\"retries\": 6, \"retry_delay\": 0}}')"
                     );
-                    let caller = self.call(resume)?;
+                    caller = self.call(resume)?;
                     if self.random.below(3) == 0 {
                         let fault = self.random.pick(&FAULTS);
                         self.disturb(fault, caller)?;
-                    } else {
-                        // Long enough to be recorded as under way.
-                        thread::sleep(Duration::from_millis(500));
                     }
                 }
                 Some(other) => bail!("the run ended as {other}"),
-                None => {
-                    let call = format!("select from pgmig.migrate($d${dsn}$d$, $o${options}$o$)");
-                    self.call(call)?;
-                    thread::sleep(Duration::from_millis(500));
-                }
+                None => caller = self.call(migrate.clone())?,
             }
         }
         let error = "select r.error from pgmig.runs r order by r.run_id desc limit 1";

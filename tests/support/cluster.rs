@@ -18,6 +18,10 @@ use crate::watchdog::Watchdog;
 /// The superuser of every cluster.
 pub const SUPERUSER: &str = "postgres";
 
+/// How often a new cluster takes another port, since somebody was faster: a port is found free well
+/// before the server binds it.
+const PORT_CHANGES: u32 = 5;
+
 /// How a cluster is made.
 #[derive(Debug, Clone)]
 pub struct ClusterOptions {
@@ -92,15 +96,22 @@ impl ClusterOptions {
         mktemp.args(["-d", "-t"]).arg(format!("pgmig-{}-XXXXXX", self.name));
         run_as_server_user(&mut mktemp)?;
         let directory = PathBuf::from(run(&mut mktemp)?.trim());
-        let cluster = Cluster {
+        let mut cluster = Cluster {
             watchdog: Watchdog::start(&self.installation, &directory)?,
             port: free_port()?,
             installation: self.installation.clone(),
             directory,
         };
         cluster.initialize(&self)?;
-        cluster.start()?;
-        Ok(cluster)
+        let mut started = cluster.start();
+        for _ in 0..PORT_CHANGES {
+            if !cluster.has_lost_port() {
+                break;
+            }
+            cluster.change_port()?;
+            started = cluster.start();
+        }
+        started.map(|()| cluster)
     }
 
     /// The lines that are added to postgresql.conf.
@@ -180,6 +191,24 @@ impl Cluster {
     pub fn start(&self) -> Result<()> {
         self.pg_ctl(&["-w", "-t", "60", "start"])
             .with_context(|| format!("the server's log ends with\n{}", self.log_tail()))
+    }
+
+    /// Whether somebody else had the port on one of the addresses. Of several addresses one is enough
+    /// for a server to start.
+    fn has_lost_port(&self) -> bool {
+        let is_told =
+            |line: &str| line.contains("could not bind") && line.contains("Address already in use");
+        self.log().is_ok_and(|log| log.lines().any(is_told))
+    }
+
+    /// Chooses another port for a cluster that nobody knows yet, for the next start.
+    fn change_port(&mut self) -> Result<()> {
+        if self.postmaster_pid().is_ok() {
+            self.stop(StopMode::Fast)?;
+        }
+        fs::remove_file(self.log_file()).context("the log of the old port")?;
+        self.port = free_port()?;
+        append(&self.data_dir().join("postgresql.conf"), &format!("port = {}\n", self.port))
     }
 
     /// Stops the server; `start` takes it up again.

@@ -23,6 +23,11 @@ const SCHEMA: &str = "
 pub const GATED: &str = r#"{"jobs": 2, "where":
     {"public.gated": "id <= 1000 or pg_catalog.pg_advisory_lock_shared(42) is not null"}}"#;
 
+/// Condition that session `a` of `pg_stat_activity` waits for a lock. `pg_locks`, by which the gate
+/// tells that a run has come, knows it before the session's wait event shows it.
+pub const AWAITS_LOCK: &str =
+    "a.pid in (select l.pid from pg_catalog.pg_locks l where not l.granted)";
+
 /// Holds runs with the options `GATED` until it is opened.
 pub struct Gate {
     holder: Client,
@@ -63,4 +68,13 @@ pub fn start_gated(databases: &Databases<'_>) -> Result<i64> {
         .target()?
         .query_one("select pgmig.start($1, $2::text::jsonb)", &[&databases.source_dsn(), &GATED])?;
     Ok(row.get(0))
+}
+
+/// Waits until a gated run has copied the table `small`, so that only `gated` is left to be copied.
+pub fn await_small(databases: &Databases<'_>, run: i64) -> Result<()> {
+    let copied = format!(
+        "select count(*) from pgmig.tables
+         where run_id = {run} and table_name = 'small' and state = 'done' and rows_copied = 100"
+    );
+    eventually("the small table is done", || Ok(databases.target_value(&copied)? == "1"))
 }

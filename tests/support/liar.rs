@@ -40,6 +40,8 @@ pub enum Lie {
     Flood(Vec<u8>, usize),
     /// The connection ends in the middle of it.
     Half,
+    /// The same with the first one that has this text.
+    HalfOf(&'static str),
     /// These bytes come before it.
     Before(Vec<u8>),
     /// A text in its body is replaced by one as long or longer.
@@ -113,7 +115,7 @@ impl Plan {
     fn is_due(&self, tag: u8, body: &[u8]) -> bool {
         let number = self.said.fetch_add(1, Ordering::SeqCst);
         let fits = match &self.lie {
-            Lie::Replace(from, _) => find(body, from.as_bytes()).is_some(),
+            Lie::Replace(text, _) | Lie::HalfOf(text) => find(body, text.as_bytes()).is_some(),
             _ => true,
         };
         number >= self.number
@@ -160,7 +162,7 @@ fn relay(mut server: &UnixStream, mut client: &TcpStream, plan: &Plan) -> Result
                 client.write_all(&message)?;
                 return flood(client, bytes, *limit);
             }
-            Lie::Half => {
+            Lie::Half | Lie::HalfOf(_) => {
                 client.write_all(&message[..message.len() / 2])?;
                 return Ok(());
             }

@@ -24,7 +24,7 @@ mod watchdog;
 
 pub use cluster::{Cluster, ClusterOptions, StopMode};
 pub use failure::expect_error;
-pub use gate::{GATED, Gate, start_gated};
+pub use gate::{AWAITS_LOCK, GATED, Gate, await_small, start_gated};
 pub use installation::Installation;
 pub use pair::{Databases, Pair, guarded_source};
 pub use poll::eventually;

@@ -12,9 +12,10 @@ use crate::compare::{compare_data, compare_schema};
 use crate::installation::Installation;
 use crate::lines::expect_same_lines;
 
-/// Settings that let several runs at once have workers, and quick tests.
+/// Settings that let the runs of as many tests as there are cores have workers and sessions, and quick
+/// tests.
 const SHARED_SETTINGS: [(&str, &str); 3] =
-    [("max_worker_processes", "32"), ("max_connections", "200"), ("max_wal_size", "2GB")];
+    [("max_worker_processes", "512"), ("max_connections", "1000"), ("max_wal_size", "2GB")];
 
 /// A source and a target.
 #[derive(Debug)]
@@ -137,9 +138,14 @@ impl Databases<'_> {
         self.pair.source.execute(&self.name, sql)
     }
 
-    /// Runs statements on the target.
+    /// Runs statements on the target. The next run knows of the rows that they change: a server counts
+    /// changes once the session says so, at the latest when it ends, which it does after its client.
     pub fn execute_on_target(&self, sql: &str) -> Result<()> {
-        self.pair.target.execute(&self.name, sql)
+        let mut client = self.target()?;
+        client.batch_execute(sql).with_context(|| format!("could not execute: {sql}"))?;
+        client
+            .batch_execute("select pg_catalog.pg_stat_force_next_flush()")
+            .with_context(|| format!("could not have the changes counted: {sql}"))
     }
 
     /// Calls `pgmig.migrate` with the options as JSON and returns the validation table.
