@@ -104,3 +104,72 @@ fn is_verified(page: &mut [u8; PAGE_BYTES], block: u32) -> bool {
     // SAFETY: a page in memory; nothing is reported.
     unsafe { pg_sys::PageIsVerified(page.as_mut_ptr().cast(), block, 0, &mut has_failed) }
 }
+
+#[cfg(any(test, feature = "pg_test"))]
+#[pgrx::pg_schema]
+mod tests {
+    use pgrx::prelude::*;
+
+    use super::*;
+    use crate::pg::heap_pages;
+    use crate::pg::relation::OpenRelation;
+    use crate::pg::spi;
+
+    /// A table of some hundred pages, more than are read from the pool.
+    fn make_table(kind: &str, name: &str) -> OpenRelation {
+        spi::execute(&format!(
+            "create {kind} table {name} as select g as id, repeat('v', 400) as v from generate_series(0, 9999) g"
+        ));
+        let oid = Spi::get_one::<pg_sys::Oid>(&format!("select '{name}'::regclass::oid"));
+        let oid = oid.expect("the query runs").expect("the table is there");
+        OpenRelation::open(oid, pg_sys::ShareRowExclusiveLock as pg_sys::LOCKMODE)
+    }
+
+    fn open(relation: &OpenRelation) -> TableFile {
+        let blocks = heap_pages::count_blocks(relation.get());
+        TableFile::open(relation.get(), blocks).expect("the table is read from its file")
+    }
+
+    #[pg_test]
+    fn all_pages_of_a_table_are_in_its_file() {
+        let relation = make_table("", "filed");
+        let mut file = open(&relation);
+        let mut rows = 0;
+        for block in 0..file.block_count {
+            let page = file.page(block).expect("the page is as it was written");
+            rows += u32::from(Page::new(page).pointer_count());
+        }
+        assert_eq!(rows, 10_000);
+    }
+
+    #[pg_test]
+    fn pages_that_are_changed_meanwhile_are_left_to_the_pool() {
+        let relation = make_table("", "changing");
+        let mut file = open(&relation);
+        spi::execute("select from changing where id = 0 for update");
+        // SAFETY: the relation is open and locked.
+        unsafe { pg_sys::FlushRelationBuffers(relation.get()) };
+        assert!(file.page(0).is_none());
+        assert!(file.page(1).is_some());
+        // Whoever begins later has nothing to fear from that.
+        assert!(open(&relation).page(0).is_some());
+    }
+
+    #[pg_test]
+    fn pages_that_readers_may_tidy_up_are_left_to_the_pool() {
+        let relation = make_table("", "untidy");
+        spi::execute("delete from untidy where id = 0");
+        let mut file = open(&relation);
+        assert!(file.page(0).is_none());
+        assert!(file.page(1).is_some());
+    }
+
+    #[pg_test]
+    fn tables_without_a_log_and_small_ones_are_read_from_the_pool() {
+        let relation = make_table("unlogged", "not_logged");
+        let blocks = heap_pages::count_blocks(relation.get());
+        assert!(TableFile::open(relation.get(), blocks).is_none());
+        let relation = make_table("", "cut");
+        assert!(TableFile::open(relation.get(), 1).is_none());
+    }
+}

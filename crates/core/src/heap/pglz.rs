@@ -140,12 +140,11 @@ impl Compressor {
     /// Enters the places from `at` on.
     fn remember(&mut self, input: &[u8], at: usize, count: usize) {
         let end = (at + count + HASHED_BYTES - 1).min(input.len());
-        let mut place = self.base + at as u32;
-        for bytes in input[at..end].windows(HASHED_BYTES) {
+        let places = self.base + at as u32..;
+        for (place, bytes) in places.zip(input[at..end].windows(HASHED_BYTES)) {
             let hash = hash(bytes);
             self.links[place as usize & WINDOW] = self.heads[hash];
             self.heads[hash] = place;
-            place += 1;
         }
     }
 }
