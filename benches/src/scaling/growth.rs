@@ -37,9 +37,6 @@ pub struct Plan {
     pub costs: Vec<Cost>,
 }
 
-/// The option's default.
-const PARTITION_THRESHOLD: i64 = 1_000_000;
-
 /// How much more a task on `rows` rows costs than on one.
 pub fn work_of(kind: TaskKind, rows: f64) -> f64 {
     let rows = rows.max(2.0);
@@ -111,7 +108,7 @@ fn count_parts(task: &Task, database_bytes: f64, growth: Growth) -> usize {
         source_version: 150_000,
         database_bytes: database_bytes as i64,
         jobs: i64::try_from(growth.job_count).unwrap_or(i64::MAX),
-        partition_threshold: PARTITION_THRESHOLD,
+        partition_threshold: None,
         chunk_size: None,
         chunk_by: ChunkBy::Auto,
     };

@@ -52,8 +52,8 @@ pub struct Options {
     pub conditions: BTreeMap<String, String>,
     /// None: as many as the machine has cores and the server free worker slots.
     pub jobs: Option<u32>,
-    /// Rows.
-    pub partition_threshold: u64,
+    /// Rows above which a table is copied in ranges; None: those that one worker would be long at.
+    pub partition_threshold: Option<u64>,
     /// Ranges of one table copied at a time.
     pub max_partitions: u32,
     /// Rows per range; None: measured by bytes.
@@ -159,7 +159,7 @@ impl Default for Options {
             exclude_table_data: Vec::new(),
             conditions: BTreeMap::new(),
             jobs: None,
-            partition_threshold: 1_000_000,
+            partition_threshold: None,
             max_partitions: 8,
             chunk_size: None,
             chunk_by: ChunkBy::Auto,

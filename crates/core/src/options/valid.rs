@@ -121,8 +121,8 @@ pub const VALID: &[OptionSpec] = &[
     OptionSpec {
         name: "partition_threshold",
         kind: Kind::Count(1..=MAX_ROWS),
-        default: "1000000",
-        meaning: "rows above which a table is copied in ranges",
+        default: "null",
+        meaning: "rows above which a table is copied in ranges; null: a million, if it is large beside the others",
     },
     OptionSpec {
         name: "max_partitions",

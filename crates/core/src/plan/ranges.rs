@@ -29,6 +29,12 @@ const MAX_RANGE_BYTES: i64 = 256 << 20;
 /// Ranges per job, were the whole database cut up: enough to keep all jobs busy to the end.
 const RANGES_PER_JOB: i64 = 4;
 
+/// Rows above which a table is cut up if the user does not say.
+const LONG_TABLE_ROWS: i64 = 1_000_000;
+
+/// Whole tables are at most such a part of what a job has to copy.
+const SHARES_PER_JOB: i64 = 2;
+
 /// Bytes from which a table is cut up whatever its rows: a few rows may be huge.
 const LARGE_TABLE_BYTES: i64 = 1 << 30;
 
@@ -66,8 +72,8 @@ pub struct Limits {
     /// Bytes of all that the run copies.
     pub database_bytes: i64,
     pub jobs: i64,
-    /// Rows above which a table is cut.
-    pub partition_threshold: i64,
+    /// Rows above which a table is cut, if the user wants to say.
+    pub partition_threshold: Option<i64>,
     /// Rows per range, if the user wants to say.
     pub chunk_size: Option<i64>,
     pub chunk_by: ChunkBy,
@@ -134,7 +140,7 @@ impl Limits {
             source_version,
             database_bytes,
             jobs: i64::from(jobs),
-            partition_threshold: saturate(options.partition_threshold),
+            partition_threshold: options.partition_threshold.map(saturate),
             chunk_size: options.chunk_size.map(saturate),
             chunk_by: options.chunk_by,
         }
@@ -160,7 +166,7 @@ pub fn estimate_rows(row_estimate: f64, page_count: i64, main_bytes: i64) -> i64
 
 /// How many ranges a table should have; 1: it stays whole.
 pub fn count_ranges(table: &TableFacts, limits: &Limits) -> i64 {
-    let is_long = table.rows > limits.partition_threshold;
+    let is_long = is_long(table, limits);
     if !is_long && table.total_bytes <= LARGE_TABLE_BYTES {
         return 1;
     }
@@ -172,9 +178,24 @@ pub fn count_ranges(table: &TableFacts, limits: &Limits) -> i64 {
         (limits.database_bytes / (jobs * RANGES_PER_JOB)).clamp(MIN_RANGE_BYTES, MAX_RANGE_BYTES);
     let by_bytes = div_up(table.total_bytes, range_bytes);
     // A long table of short rows may not have the bytes for a range per job.
-    let by_rows = div_up(table.rows, limits.partition_threshold).min(jobs);
+    let threshold = limits.partition_threshold.unwrap_or(LONG_TABLE_ROWS);
+    let by_rows = div_up(table.rows, threshold).min(jobs);
     let at_least = if is_long { 2 } else { 1 };
     by_bytes.max(by_rows).clamp(at_least, MAX_RANGES)
+}
+
+/// Whether a table has so many rows that it is cut.
+///
+/// One that stays whole is cheaper on both sides: the source reads it in a few buffers instead of all that
+/// it has, and on the target its file belongs to one worker, which freezes the rows. So it is cut only
+/// if it would keep one worker busy while others have nothing left to do.
+fn is_long(table: &TableFacts, limits: &Limits) -> bool {
+    let share = limits.database_bytes / limits.jobs.max(1) / SHARES_PER_JOB;
+    match (limits.partition_threshold, limits.chunk_size) {
+        (Some(rows), _) => table.rows > rows,
+        (None, Some(_)) => table.rows > LONG_TABLE_ROWS,
+        (None, None) => table.rows > LONG_TABLE_ROWS && table.total_bytes > share,
+    }
 }
 
 /// Whether ranges of a table can be cut by position at a fair price.

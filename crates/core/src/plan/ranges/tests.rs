@@ -51,9 +51,10 @@ fn small_tables_stay_whole_and_large_ones_are_cut() {
     let limits = limits(json!({}));
     for (rows, total_bytes, expected) in [
         (0, 0, 1),
-        (1_000_000, 40 * MB, 1),
-        (1_000_001, 40 * MB, 2),
-        (10_000_000, 400 * MB, 2),
+        (1_000_000, 600 * MB, 1),
+        // A quarter of the database is half of what each of two jobs has to copy.
+        (1_000_001, 512 * MB, 1),
+        (1_000_001, 513 * MB, 3),
         (8_000_000, 2 * GB, 8),
         (1_000, 500 * MB, 1),
         (1_000, 2 * GB, 8),
@@ -68,11 +69,20 @@ fn small_tables_stay_whole_and_large_ones_are_cut() {
 #[test]
 fn more_jobs_get_more_ranges_of_the_same_table() {
     let table = table(10_000_000, GB, GB);
-    let count = |jobs| count_ranges(&table, &Limits { jobs, ..limits(json!({})) });
+    let threshold = json!({"partition_threshold": 1_000_000});
+    let count = |jobs| count_ranges(&table, &Limits { jobs, ..limits(threshold.clone()) });
     assert_eq!(count(1), 4);
     assert_eq!(count(2), 4);
     assert_eq!(count(8), 16);
     assert_eq!(count(64), 16);
+}
+
+#[test]
+fn the_user_may_say_what_a_long_table_is() {
+    let limits = limits(json!({"partition_threshold": 1_000_000}));
+    for (rows, expected) in [(1_000_000, 1), (1_000_001, 2), (10_000_000, 2)] {
+        assert_eq!(count_ranges(&table(rows, 40 * MB, 40 * MB), &limits), expected, "{rows}");
+    }
 }
 
 #[test]
