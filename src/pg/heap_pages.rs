@@ -46,7 +46,9 @@ pub(super) fn for_each_page(
     for block in 0..pages.block_count {
         pgrx::check_for_interrupts!();
         let page = file.as_mut().and_then(|file| file.page(block)).map(Page::new);
-        let page = match page.filter(|page| pages.list_live(*page, &mut live).is_ok()) {
+        let is_clear =
+            |page: &Page<'_>| pages.list_live(*page, &mut live, |_, _| Err(Unusual)).is_ok();
+        let page = match page.filter(is_clear) {
             Some(page) => page,
             None => {
                 pages.read(block, &mut copy, &mut live)?;
@@ -144,43 +146,31 @@ impl Pages {
         // SAFETY: a page has this size, and the lock keeps writers away.
         unsafe { std::ptr::copy_nonoverlapping(bytes, copy.as_mut_ptr(), PAGE_BYTES) };
         let page = Page::new(copy);
-        let verdict = self.list_live(page, live).or_else(|_| {
-            live.clear();
-            for offset in 1..=page.pointer_count() {
-                match page.pointer(offset) {
-                    Pointer::Unused => {}
-                    Pointer::Tuple(tuple) if tuple.is_hot() => return Err(Unusual),
-                    Pointer::Tuple(tuple) if tuple.is_surely_live() || self.is_live(tuple) => {
-                        live.push(offset);
-                    }
-                    Pointer::Tuple(tuple) => {
-                        match self.look_up(buffer, bytes, tuple, block, offset) {
-                            pg_sys::HTSV_Result::HEAPTUPLE_LIVE => live.push(offset),
-                            pg_sys::HTSV_Result::HEAPTUPLE_DEAD => {}
-                            _ => return Err(Unusual),
-                        }
-                    }
-                    Pointer::Other => return Err(Unusual),
-                }
-            }
-            Ok(())
+        let (relation, horizon) = (self.relation, self.horizon);
+        let verdict = self.list_live(page, live, |tuple, offset| {
+            let header = header_of(relation, bytes, tuple, block, offset);
+            look_up(header, horizon, buffer)
         });
         // SAFETY: pinned and locked above.
         unsafe { pg_sys::UnlockReleaseBuffer(buffer) };
         verdict
     }
 
-    /// Lists a page's live rows, unless there are rows of which their headers do not tell whether they are.
-    fn list_live(&mut self, page: Page<'_>, live: &mut Vec<u16>) -> Result<(), Unusual> {
+    /// Lists a page's live rows, and asks `is_live` about those of which their headers do not tell.
+    fn list_live(
+        &mut self,
+        page: Page<'_>,
+        live: &mut Vec<u16>,
+        is_live: impl Fn(Tuple<'_>, u16) -> Result<bool, Unusual>,
+    ) -> Result<(), Unusual> {
         live.clear();
         for offset in 1..=page.pointer_count() {
             match page.pointer(offset) {
                 Pointer::Unused => {}
                 Pointer::Tuple(tuple) if !tuple.is_hot() => {
-                    if !tuple.is_surely_live() && !self.is_live(tuple) {
-                        return Err(Unusual);
+                    if tuple.is_surely_live() || self.is_live(tuple) || is_live(tuple, offset)? {
+                        live.push(offset);
                     }
-                    live.push(offset);
                 }
                 Pointer::Tuple(_) | Pointer::Other => return Err(Unusual),
             }
@@ -202,27 +192,38 @@ impl Pages {
         }
         has_committed
     }
+}
 
-    /// Asks the server about a row, which also leaves a hint on the page.
-    fn look_up(
-        &self,
-        buffer: pg_sys::Buffer,
-        page: *mut u8,
-        tuple: Tuple<'_>,
-        block: u32,
-        offset: u16,
-    ) -> pg_sys::HTSV_Result::Type {
-        let mut header = pg_sys::HeapTupleData {
-            t_len: tuple.length() as u32,
-            // SAFETY: the relation is open.
-            t_tableOid: unsafe { (*self.relation).rd_id },
-            // SAFETY: the tuple lies within the page.
-            t_data: unsafe { page.add(usize::from(tuple.start())) }.cast(),
-            ..pg_sys::HeapTupleData::default()
-        };
-        header.t_self = tid(block, offset);
-        // SAFETY: the buffer is pinned and locked, and holds the tuple.
-        unsafe { pg_sys::HeapTupleSatisfiesVacuum(&mut header, self.horizon, buffer) }
+/// The server's form of a row on a page in memory.
+fn header_of(
+    relation: pg_sys::Relation,
+    page: *mut u8,
+    tuple: Tuple<'_>,
+    block: u32,
+    offset: u16,
+) -> pg_sys::HeapTupleData {
+    pg_sys::HeapTupleData {
+        t_len: tuple.length() as u32,
+        t_self: tid(block, offset),
+        // SAFETY: the relation is open.
+        t_tableOid: unsafe { (*relation).rd_id },
+        // SAFETY: the tuple lies within the page.
+        t_data: unsafe { page.add(usize::from(tuple.start())) }.cast(),
+    }
+}
+
+/// Asks the server whether a row is live or dead, which also leaves a hint on its page; the buffer must be
+/// pinned and locked.
+fn look_up(
+    mut row: pg_sys::HeapTupleData,
+    horizon: pg_sys::TransactionId,
+    buffer: pg_sys::Buffer,
+) -> Result<bool, Unusual> {
+    // SAFETY: by contract; the buffer holds the row.
+    match unsafe { pg_sys::HeapTupleSatisfiesVacuum(&mut row, horizon, buffer) } {
+        pg_sys::HTSV_Result::HEAPTUPLE_LIVE => Ok(true),
+        pg_sys::HTSV_Result::HEAPTUPLE_DEAD => Ok(false),
+        _ => Err(Unusual),
     }
 }
 
