@@ -107,7 +107,8 @@ pub(super) struct Sorted<const N: usize> {
     pub(super) rows: u64,
 }
 
-/// Reads the keys of all live rows that the index is to have, with as much memory as `maintenance_work_mem` says.
+/// Reads the keys of all live rows that the index is to have, with as much memory as
+/// `maintenance_work_mem` says.
 pub(super) fn read<const N: usize>(
     table: pg_sys::Relation,
     reader: &KeyReader,

@@ -152,8 +152,8 @@ impl<'a> Work<'a> {
         Work { table, index, reader, is_unique, compares_nulls }
     }
 
-    /// Builds the index. If the table is to be left to the server,
-    /// nothing is written; keys that should be unique and are not are raised.
+    /// Builds the index. If the table is to be left to the server, nothing is written; keys that should be
+    /// unique and are not are raised.
     fn build<const N: usize>(&self) -> Result<Rows, Unusual> {
         let keys = keys::read::<N>(self.table, self.reader)?;
         let mut writer = PageWriter::new(self.index, File::Own);

@@ -1,6 +1,6 @@
 //! A few columns of a tuple, without the rest.
 
-use super::page::Tuple;
+use super::page::{Tuple, is_null_in};
 
 /// How an attribute is stored: `pg_attribute`'s `attlen` and `attalign`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,8 +86,7 @@ impl Deformer {
         let mut wanted = self.wanted.iter().peekable();
         let mut place = 0;
         for (index, attribute) in self.attributes.iter().enumerate() {
-            let is_null = bitmap.get(index / 8).is_some_and(|byte| byte >> (index % 8) & 1 == 0);
-            let value = match is_null {
+            let value = match is_null_in(bitmap, index) {
                 true => None,
                 false => {
                     let (start, end) = locate(data, place, *attribute)?;

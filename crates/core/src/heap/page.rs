@@ -207,10 +207,8 @@ impl<'a> Tuple<'a> {
     /// Whether the attribute with this index, counted from 0, is NULL; None if it is not stored and has the
     /// default that its column was added with.
     pub fn is_null(self, index: usize) -> Option<bool> {
-        let is_set =
-            |bitmap: &[u8]| bitmap.get(index / 8).is_some_and(|b| b >> (index % 8) & 1 == 1);
-        (index < self.attribute_count())
-            .then(|| self.null_bitmap().is_some_and(|bitmap| !is_set(bitmap)))
+        let is_stored = index < self.attribute_count();
+        is_stored.then(|| self.null_bitmap().is_some_and(|bitmap| is_null_in(bitmap, index)))
     }
 
     /// The bitmap with a set bit for every attribute that is not NULL; None if none is NULL.
@@ -226,6 +224,11 @@ impl<'a> Tuple<'a> {
     fn infomask(self) -> u16 {
         read_u16(self.bytes, INFOMASK)
     }
+}
+
+/// Whether a null bitmap says so of the attribute with this index, counted from 0.
+pub(super) fn is_null_in(bitmap: &[u8], index: usize) -> bool {
+    bitmap.get(index / 8).is_some_and(|byte| byte >> (index % 8) & 1 == 0)
 }
 
 fn read_u16(bytes: &[u8], place: usize) -> u16 {
