@@ -4,6 +4,7 @@
 //! is for the main thread unless its comment says otherwise; `Drop`s never raise.
 
 pub mod catch;
+pub mod collation;
 pub mod copy_in;
 pub mod created;
 pub mod foreign;

@@ -25,7 +25,7 @@ use super::state::State;
 use crate::check;
 use crate::load;
 use crate::pg::mailbox::Mailbox;
-use crate::pg::{catch, created, latch, process, transaction, worker};
+use crate::pg::{catch, collation, created, latch, process, transaction, worker};
 use crate::source_session::{Place, SourceLogin, SourceSession};
 
 /// Longest sleep without a look at whether the coordinator still lives.
@@ -61,6 +61,7 @@ pub(crate) struct TaskContext {
 
 fn start(mailbox: &Mailbox) -> Result<TaskContext> {
     worker::connect(mailbox)?;
+    collation::compare_by_bytes();
     created::watch();
     let request = serde_json::from_slice::<WorkerRequest>(&mailbox.take_text())
         .map_err(|error| Error::Internal(format!("the request cannot be read: {error}")))?;
