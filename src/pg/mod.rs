@@ -23,6 +23,7 @@ pub mod process;
 mod relation;
 pub mod scan;
 pub mod spi;
+pub mod statistics;
 pub mod thread;
 pub mod transaction;
 pub mod utility;

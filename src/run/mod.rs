@@ -23,5 +23,6 @@ pub mod source_spec;
 mod source_wait;
 pub mod state;
 mod statements;
+mod statistics;
 mod survey;
 pub mod worker;

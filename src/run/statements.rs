@@ -11,6 +11,7 @@ use pgmig_core::{Error, Result};
 use pgrx::pg_sys;
 
 use super::state::{Event, Severity};
+use super::statistics::SourceStatistics;
 use super::worker::TaskContext;
 use crate::pg::foreign_key::{self, Verdict};
 use crate::pg::{catch, index_build, spi, transaction, utility};
@@ -34,10 +35,12 @@ pub fn run(
     let mut unmade = HashSet::new();
     // In a transaction of its own: nobody is to wait for a lock on pgmig's tables while these run.
     let before = transaction::run(|| state.read_failed_statements(run, task))?;
+    let mut statistics = SourceStatistics::default();
     transaction::run(|| {
         let is_due = |position: &i32| before.as_ref().is_none_or(|due| due.contains(position));
         let mut failed: Vec<(i32, Option<Error>)> = Vec::new();
         for (position, statement) in (0..).zip(statements).filter(|(at, _)| is_due(at)) {
+            let rest = statements.get(position as usize..).unwrap_or_default();
             if unmade.contains(statement.object.as_str()) {
                 failed.push((position, None));
                 continue;
@@ -47,7 +50,7 @@ pub fn run(
                 StatementMode::Plain => false,
                 _ => statements.len() == 1,
             };
-            let attempt = || execute(context, task, statement);
+            let attempt = || execute(context, task, rest, &mut statistics);
             if statement.mode == StatementMode::Owed {
                 if let Err(error) = or_retry(transaction::run_nested(attempt))? {
                     report_owed(context, statement, error)?;
@@ -118,7 +121,16 @@ fn report_left_out(context: &TaskContext, statement: &Statement, error: Error) -
     context.state.insert_event(context.request.run, &event)
 }
 
-fn execute(context: &mut TaskContext, task: i32, statement: &Statement) -> Result<()> {
+/// Runs the first of some statements.
+fn execute(
+    context: &mut TaskContext,
+    task: i32,
+    statements: &[Statement],
+    statistics: &mut SourceStatistics,
+) -> Result<()> {
+    let Some(statement) = statements.first() else {
+        return Ok(());
+    };
     match statement.mode {
         StatementMode::Plain
         | StatementMode::Vital
@@ -137,6 +149,7 @@ fn execute(context: &mut TaskContext, task: i32, statement: &Statement) -> Resul
         StatementMode::NotValidForeignKey => {
             foreign_key::add_unchecked(&statement.sql, Verdict::NotValid);
         }
+        StatementMode::Analyze(oid) => statistics.apply(context, statements, oid)?,
         StatementMode::Secret(id) => execute_secret(context, id, &statement.sql)?,
     }
     Ok(())

@@ -36,6 +36,7 @@ mod selecting;
 mod shards;
 mod shortages;
 mod shortcuts;
+mod statistics;
 mod succession;
 mod target;
 mod timeouts;

@@ -81,6 +81,7 @@ pub struct Options {
     pub roles: bool,
     pub database_properties: bool,
     pub foreign_keys: ForeignKeys,
+    pub statistics: Statistics,
     pub validation: Validation,
     pub on_error: OnError,
     /// Attempts to get back to the source that fail in a row before the run does.
@@ -127,6 +128,16 @@ pub enum ForeignKeys {
     NotValid,
     /// Not added.
     Skip,
+}
+
+/// Where the planner's statistics come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Statistics {
+    /// From the source where it has them and they hold, else by ANALYZE.
+    Copy,
+    /// By ANALYZE.
+    Analyze,
 }
 
 /// How source and target are compared.
@@ -184,6 +195,7 @@ impl Default for Options {
             roles: false,
             database_properties: false,
             foreign_keys: ForeignKeys::Validate,
+            statistics: Statistics::Copy,
             validation: Validation::Rows,
             on_error: OnError::Stop,
             retries: 6,

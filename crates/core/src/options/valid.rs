@@ -264,6 +264,12 @@ pub const VALID: &[OptionSpec] = &[
         meaning: "`trust` marks foreign keys valid without a scan where the source vouches for them",
     },
     OptionSpec {
+        name: "statistics",
+        kind: Kind::Choice(&["copy", "analyze"]),
+        default: "\"copy\"",
+        meaning: "`copy` takes the planner's statistics from the source where it has good ones; else ANALYZE",
+    },
+    OptionSpec {
         name: "validation",
         kind: Kind::Choice(&["rows", "checksum", "none"]),
         default: "\"rows\"",

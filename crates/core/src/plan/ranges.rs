@@ -35,7 +35,10 @@ const LONG_TABLE_ROWS: i64 = 1_000_000;
 /// Whole tables are at most such a part of what a job has to copy.
 const SHARES_PER_JOB: i64 = 2;
 
-/// Bytes from which a table is cut up whatever its rows: a few rows may be huge.
+/// Bytes from which it is cut up as well: rows may be few and long.
+const LONG_TABLE_BYTES: i64 = 2 * MIN_RANGE_BYTES;
+
+/// Bytes from which a table is cut up whatever else there is.
 const LARGE_TABLE_BYTES: i64 = 1 << 30;
 
 /// Ranges of one table at most; a plan has to stay readable.
@@ -194,7 +197,10 @@ fn is_long(table: &TableFacts, limits: &Limits) -> bool {
     match (limits.partition_threshold, limits.chunk_size) {
         (Some(rows), _) => table.rows > rows,
         (None, Some(_)) => table.rows > LONG_TABLE_ROWS,
-        (None, None) => table.rows > LONG_TABLE_ROWS && table.total_bytes > share,
+        (None, None) => {
+            let is_long = table.rows > LONG_TABLE_ROWS || table.total_bytes > LONG_TABLE_BYTES;
+            is_long && table.total_bytes > share
+        }
     }
 }
 

@@ -102,12 +102,20 @@ pub struct Statement {
     pub sql: String,
     #[serde(default, skip_serializing_if = "StatementMode::is_plain")]
     pub mode: StatementMode,
+    /// The relation of the target that it is about, if its mode asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relation: Option<QualifiedName>,
 }
 
 impl Statement {
     /// A statement to be run as it is.
     pub fn new(object: &str, sql: &str) -> Self {
-        Statement { object: object.to_owned(), sql: sql.to_owned(), mode: StatementMode::Plain }
+        Statement {
+            object: object.to_owned(),
+            sql: sql.to_owned(),
+            mode: StatementMode::Plain,
+            relation: None,
+        }
     }
 }
 
@@ -134,6 +142,8 @@ pub enum StatementMode {
     Owed,
     /// Changes what the target need not have, or not let the run's role change.
     Optional,
+    /// Analyzes a table, or sets what the source knows of the one with this OID.
+    Analyze(u32),
     /// The text is for people only; what runs holds a secret and is read from the source.
     Secret(ObjectId),
 }
@@ -176,9 +186,9 @@ impl Work {
             | Work::Check { .. }
             | Work::LargeObjects { .. }
             | Work::CheckLargeObjects { .. } => true,
-            Work::Statements { statements } => statements
-                .iter()
-                .any(|statement| matches!(statement.mode, StatementMode::Secret(_))),
+            Work::Statements { statements } => statements.iter().any(|statement| {
+                matches!(statement.mode, StatementMode::Secret(_) | StatementMode::Analyze(_))
+            }),
             Work::RemoveLargeObjects { .. } => false,
         }
     }

@@ -7,9 +7,9 @@ use super::{Builder, STATEMENTS_PER_TASK, Stage, lock_all, new_check_task};
 use crate::ddl::ItemKind;
 use crate::model::TableKind;
 use crate::name::QualifiedName;
-use crate::options::Validation;
+use crate::options::{Statistics, Validation};
 use crate::plan::data_table::DataTable;
-use crate::plan::task::{LockMode, Statement, TaskKind, Work};
+use crate::plan::task::{LockMode, Statement, StatementMode, TaskKind, Work};
 
 /// What ANALYZE reads of a table at most, by its default sample of 30,000 pages at one row each.
 const ANALYZE_BYTES: i64 = 32 << 20;
@@ -178,10 +178,7 @@ impl Builder<'_> {
                 let size = self.parts_by_oid.get(&member).map_or(0, |table| table.bytes);
                 bytes += size.min(ANALYZE_BYTES);
             }
-            if let Some(name) = self.table_name(*oid) {
-                let sql = format!("analyze {}", name.quoted());
-                statements.push(Statement::new(&format!("table {name}"), &sql));
-            }
+            statements.extend(self.state_analyze(*oid));
         }
         let object = match statements.as_slice() {
             [only] => only.object.clone(),
@@ -193,6 +190,40 @@ impl Builder<'_> {
             task.locks = lock_all(locked.iter(), LockMode::ShareUpdateExclusive);
             task.bytes = bytes;
         }
+    }
+
+    /// What gives a table its statistics: the source, where the run copies all rows of it and of the tables
+    /// below, which are then given theirs one by one; else ANALYZE, which goes over them too.
+    fn state_analyze(&self, oid: u32) -> Vec<Statement> {
+        let family = self.with_descendants(oid);
+        let copies = self.input.options.statistics == Statistics::Copy
+            && family.iter().all(|member| self.is_copied_whole(*member));
+        let state = |oid: u32, mode| {
+            let name = self.table_name(oid)?;
+            let sql = format!("analyze {}", name.quoted());
+            let statement = Statement::new(&format!("table {name}"), &sql);
+            Some(Statement { mode, relation: copies.then_some(name), ..statement })
+        };
+        if !copies {
+            return state(oid, StatementMode::Plain).into_iter().collect();
+        }
+        // Tables that inherit are analyzed by themselves.
+        let is_below = |member: &u32| *member != oid && self.is_partitioned(oid);
+        let rest = family.iter().copied().filter(is_below);
+        std::iter::once(oid)
+            .chain(rest)
+            .filter_map(|member| state(member, StatementMode::Analyze(member)))
+            .collect()
+    }
+
+    /// Whether a table has no rows of its own, or all of them are copied.
+    fn is_copied_whole(&self, oid: u32) -> bool {
+        let Some(table) = self.tables_by_oid.get(&oid) else {
+            return false;
+        };
+        let part = self.parts_by_oid.get(&oid);
+        table.relkind == TableKind::Partitioned
+            || part.is_some_and(|part| part.copies_data && part.condition.is_none())
     }
 
     /// A task that waits for all rows, keys and foreign keys, so that later ones need not list them.

@@ -51,15 +51,30 @@ fn small_tables_stay_whole_and_large_ones_are_cut() {
     let limits = limits(json!({}));
     for (rows, total_bytes, expected) in [
         (0, 0, 1),
-        (1_000_000, 600 * MB, 1),
+        (1_000_000, 512 * MB, 1),
         // A quarter of the database is half of what each of two jobs has to copy.
         (1_000_001, 512 * MB, 1),
         (1_000_001, 513 * MB, 3),
         (8_000_000, 2 * GB, 8),
-        (1_000, 500 * MB, 1),
+        (1_000, 512 * MB, 1),
+        (1_000, 513 * MB, 3),
         (1_000, 2 * GB, 8),
         (1_000_000_000, 1_000_000 * GB, MAX_RANGES),
         (i64::MAX, i64::MAX, MAX_RANGES),
+    ] {
+        let table = table(rows, total_bytes, total_bytes);
+        assert_eq!(count_ranges(&table, &limits), expected, "{rows} {total_bytes}");
+    }
+}
+
+#[test]
+fn tables_of_small_databases_are_cut_only_if_their_ranges_are_long_enough() {
+    let limits = Limits { database_bytes: 200 * MB, ..limits(json!({})) };
+    for (rows, total_bytes, expected) in [
+        (1_000, 128 * MB, 1),
+        (1_000, 129 * MB, 3),
+        (1_000_000, 100 * MB, 1),
+        (1_000_001, 100 * MB, 2),
     ] {
         let table = table(rows, total_bytes, total_bytes);
         assert_eq!(count_ranges(&table, &limits), expected, "{rows} {total_bytes}");
