@@ -132,7 +132,7 @@ fn is_text(value: &[u8]) -> bool {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Column {
     pub attribute: Attribute,
-    /// The column's place in the stream; None for a dropped column, which is NULL.
+    /// The column's place in the stream; None for a column that is dropped or generated: NULL for now.
     pub field: Option<usize>,
     pub conversion: Conversion,
     pub is_not_null: bool,
