@@ -14,6 +14,9 @@ use crate::plan::task::{LockMode, Statement, StatementMode, TaskKind, Work};
 /// What ANALYZE reads of a table at most, by its default sample of 30,000 pages at one row each.
 const ANALYZE_BYTES: i64 = 32 << 20;
 
+/// Bytes of a table below which ANALYZE takes no longer than to ask the source.
+const FEWEST_ASKED_BYTES: i64 = 128 << 10;
+
 impl Builder<'_> {
     /// What the target's tables had and the source's do not: built again as it was, one after another.
     /// Only indexes can be built before all the rows and keys of the run are there.
@@ -196,7 +199,9 @@ impl Builder<'_> {
     /// below, which are then given theirs one by one; else ANALYZE, which goes over them too.
     fn state_analyze(&self, oid: u32) -> Vec<Statement> {
         let family = self.with_descendants(oid);
+        let parts = family.iter().filter_map(|member| self.parts_by_oid.get(member));
         let copies = self.input.options.statistics == Statistics::Copy
+            && parts.map(|part| part.bytes).sum::<i64>() >= FEWEST_ASKED_BYTES
             && family.iter().all(|member| self.is_copied_whole(*member));
         let state = |oid: u32, mode| {
             let name = self.table_name(oid)?;
