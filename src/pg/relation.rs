@@ -27,6 +27,30 @@ impl OpenRelation {
     }
 }
 
+/// Locks a table with all that inherit from it, partitions too, at any depth, and lists them.
+pub(super) fn lock_family(table: pg_sys::Oid, lock: pg_sys::LOCKMODE) -> Vec<pg_sys::Oid> {
+    // SAFETY: raises if a lock is not to be had; a list in the current memory context.
+    let list = unsafe {
+        pg_sys::ffi::pg_guard_ffi_boundary(|| {
+            find_all_inheritors(table, lock, std::ptr::null_mut())
+        })
+    };
+    // SAFETY: the table itself at least is in it.
+    let (cells, length) = unsafe { ((*list).elements, (*list).length) };
+    (0..usize::try_from(length).unwrap_or(0))
+        // SAFETY: the list has this many cells.
+        .map(|index| unsafe { (*cells.add(index)).oid_value })
+        .collect()
+}
+
+unsafe extern "C-unwind" {
+    fn find_all_inheritors(
+        table: pg_sys::Oid,
+        lock: pg_sys::LOCKMODE,
+        parent_counts: *mut *mut pg_sys::List,
+    ) -> *mut pg_sys::List;
+}
+
 impl Drop for OpenRelation {
     fn drop(&mut self) {
         // SAFETY: opened by `open`; the lock stays.

@@ -25,6 +25,7 @@ mod placing;
 mod privileges;
 mod progress;
 mod ranges;
+mod references;
 mod refresh;
 mod regression;
 mod renaming;

@@ -53,6 +53,16 @@ impl KeyKind {
         })
     }
 
+    /// The integer of the same value in another kind, which is this one or a wider one with a sign too.
+    pub(super) fn widen(self, key: u128, wider: KeyKind) -> u128 {
+        match (self, wider) {
+            (KeyKind::Signed(_), KeyKind::Signed(_)) => {
+                key + u128::from(wider.sign_bit() - self.sign_bit())
+            }
+            _ => key,
+        }
+    }
+
     /// The stored value of an integer, in the first bytes.
     pub fn restore(self, key: u128) -> [u8; 16] {
         if self == KeyKind::Uuid {

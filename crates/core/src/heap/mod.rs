@@ -1,14 +1,16 @@
 //! Heap pages and tuples as PostgreSQL 15 to 18 lay them out on 64-bit machines, without a server.
 //!
-//! Reading: index builds and foreign key checks read whole tables for one or two narrow columns. `page`
-//! has line pointers and tuples, `deform` columns of a tuple, `key` values that sort as plain integers,
-//! `sort` many of them in order, `key_set` whether a value is among many.
+//! Reading: index builds and foreign key checks read whole tables for a few columns. `page` has line
+//! pointers and tuples, `deform` columns of a tuple, `key` values that sort as plain integers, `sort`
+//! many of them in order, `reference` keys of both ends of a foreign key, `key_set` and `byte_set`
+//! whether one is among many.
 //!
 //! Writing: `rows` takes the rows out of a binary COPY, `form` makes tuples of them, `pglz` compresses
 //! long values, `fill` makes pages of tuples.
 //!
 //! Layout: `storage/bufpage.h`, `access/htup_details.h`, `varatt.h`.
 
+pub mod byte_set;
 pub mod deform;
 pub mod fill;
 pub mod form;
@@ -16,6 +18,7 @@ pub mod key;
 pub mod key_set;
 pub mod page;
 pub mod pglz;
+pub mod reference;
 pub mod rows;
 pub mod sort;
 

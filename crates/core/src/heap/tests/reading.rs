@@ -1,8 +1,7 @@
 use std::fmt::Debug;
 
-use super::super::deform::{Attribute, Deformer};
+use super::super::deform::{Attribute, Deformer, plain_value};
 use super::super::key::KeyKind;
-use super::super::key_set::KeySet;
 use super::super::page::{PAGE_BYTES, Page, Pointer, Tuple};
 use super::super::sort::{Entry, KeyColumn, KeyLayout};
 
@@ -105,22 +104,6 @@ fn a_key_that_is_too_wide_has_no_layout() {
     assert_eq!(KeyLayout::new(&[column(KeyKind::Signed(8)); 3]).unwrap().word_count(), 3);
 }
 
-#[test]
-fn key_sets_know_what_they_hold() {
-    let dense: Vec<u128> = (1000..5000).filter(|key| key % 3 != 0).collect();
-    let sparse: Vec<u128> = (0..2000).map(|key| key * key * 0x0001_0000_0000_0001).collect();
-    for keys in [dense, sparse, vec![5], vec![]] {
-        let set = KeySet::new(&keys, 1 << 20).unwrap();
-        for key in keys.iter().flat_map(|key| [key.saturating_sub(1), *key, key + 1, !key]) {
-            let is_member = keys.contains(&key);
-            // An empty set is one bit wide, and that bit is not set.
-            assert_eq!(set.contains(key), is_member, "{key}");
-        }
-    }
-    assert!(matches!(KeySet::new(&[1, 2, 3], 1 << 20), Some(KeySet::Dense { .. })));
-    assert!(KeySet::new(&[0, u128::MAX], 16).is_none());
-}
-
 /// A tuple's bytes: header with `nulls` as its bitmap (true: not NULL), then `data`.
 fn tuple_bytes(attribute_count: u16, nulls: Option<&[bool]>, data: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0; 23];
@@ -209,13 +192,37 @@ fn fixed_columns_are_read_in_place() {
     // The column came later than the row.
     let page = page_bytes(&[tuple_bytes(1, None, &data)]);
     assert!(deformer.deform(only_tuple(&page), &mut values).is_err());
-    assert!(Deformer::new(&[attribute(-1, 4)], &[0]).is_none());
+    assert!(Deformer::new(&[attribute(-2, 1)], &[0]).is_none());
+}
+
+#[test]
+fn texts_come_with_their_headers_and_only_plain_ones_have_bytes() {
+    let attributes = [attribute(4, 4), attribute(-1, 4), attribute(-1, 4)];
+    let deformer = Deformer::new(&attributes, &[2, 1]).unwrap();
+    let long = "x".repeat(200);
+    let mut data = 7_i32.to_ne_bytes().to_vec();
+    data.extend([3 << 1 | 1, b'a', b'b', 0]);
+    data.extend((204_u32 << 2).to_le_bytes());
+    data.extend(long.as_bytes());
+    let page = page_bytes(&[tuple_bytes(3, None, &data)]);
+    let mut values = [None; 2];
+    deformer.deform(only_tuple(&page), &mut values).unwrap();
+    assert_eq!(
+        values.map(|value| value.and_then(plain_value)),
+        [Some(long.as_bytes()), Some(&b"ab"[..])]
+    );
+    // Compressed, out of line, nothing at all.
+    assert_eq!(plain_value(&[204 << 2 | 2, 3, 0, 0, 0, 0]), None);
+    assert_eq!(plain_value(&[1, 18, 0, 0]), None);
+    assert_eq!(plain_value(&[]), None);
+    assert_eq!(plain_value(&[3]), Some(&b""[..]));
+    assert_eq!(plain_value(&4_u32.to_le_bytes().map(|byte| byte << 2)), Some(&b""[..]));
 }
 
 #[test]
 fn damaged_pages_give_no_tuples_and_no_panics() {
     let deformer =
-        Deformer::new(&[attribute(-1, 4), attribute(-2, 1), attribute(4, 4)], &[2]).unwrap();
+        Deformer::new(&[attribute(-1, 4), attribute(-2, 1), attribute(4, 4)], &[2, 0]).unwrap();
     let mut state = 0x2545_f491_4f6c_dd1d_u64;
     let mut page = [0; PAGE_BYTES];
     for _ in 0..2000 {
@@ -228,8 +235,10 @@ fn damaged_pages_give_no_tuples_and_no_panics() {
         let page = Page::new(&page);
         for offset in 0..=page.pointer_count() {
             if let Pointer::Tuple(tuple) = page.pointer(offset) {
-                let mut values = [None];
-                ignore(deformer.deform(tuple, &mut values));
+                let mut values = [None; 2];
+                ignore(
+                    deformer.deform(tuple, &mut values).map(|()| values[1].and_then(plain_value)),
+                );
             }
         }
     }
