@@ -4,6 +4,7 @@ mod bad_input;
 mod callers;
 mod cleanup;
 mod clients;
+mod conversions;
 mod cron;
 mod default_privileges;
 mod encodings;

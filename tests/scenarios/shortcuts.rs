@@ -5,6 +5,8 @@ use anyhow::{Result, ensure};
 use pgmig_tests::data::Script;
 use pgmig_tests::{ClusterOptions, Databases, Installation, Pair, StopMode};
 
+use super::conversions::compare_with_copy;
+
 /// Indexes over every type and order that are built from sorted keys, on a table large enough for that.
 const INDEXED: &str = r#"
     create extension amcheck;
@@ -291,17 +293,6 @@ fn orphans_are_found_and_reported_by_the_server() -> Result<()> {
     Ok(())
 }
 
-/// What is stored of every row of a table, as far as it does not depend on who wrote it and when.
-fn stored_rows(databases: &Databases<'_>, table: &str) -> Result<String> {
-    databases.target_value(&format!(
-        "select md5(string_agg(concat_ws(' ', t_infomask & 7, t_infomask2 & 2047, t_hoff, t_bits, t_data), ','
-             order by page, lp)) || ' ' || count(*)
-         from generate_series(0, pg_relation_size('{table}') / 8192 - 1) page,
-             public.heap_page_items(public.get_raw_page('{table}', page::int))
-         where t_data is not null"
-    ))
-}
-
 #[test]
 fn every_type_is_stored_as_copy_stores_it() -> Result<()> {
     let databases = Pair::shared()?.databases("stored")?;
@@ -315,40 +306,7 @@ fn every_type_is_stored_as_copy_stores_it() -> Result<()> {
          from generate_series(0, 299) g;",
     )?;
     databases.migrate_and_match(r#"{"chunk_by": "none"}"#)?;
-    databases.execute_on_target("create extension pageinspect; create schema again")?;
-    // Values that are compressed or out of line may be so in another way.
-    let tables = databases.target()?.query(
-        "select quote_ident(c.relname)
-         from pg_class c left join pg_class o on o.oid = c.reltoastrelid
-         where c.relnamespace = 't'::regnamespace and c.relkind = 'r'
-           and coalesce(pg_relation_size(o.oid), 0) = 0 and pg_relation_size(c.oid) > 0
-           and c.relname in (select p.table_name from pgmig.tables p where p.format = 'binary')
-           and not exists (select from pg_attribute a where a.attrelid = c.oid and a.attgenerated <> '')
-         order by c.relname",
-        &[],
-    )?;
-    let file = databases.pair().target.directory().join("again.copy");
-    let mut compared = 0;
-    for table in tables.iter().map(|row| row.get::<_, String>(0)) {
-        let is_short = databases.target_value(&format!(
-            "select not exists (select from t.{table} r where octet_length(r::text) > 1900)"
-        ))?;
-        if is_short != "t" {
-            continue;
-        }
-        databases.execute_on_target(&format!(
-            "copy t.{table} to '{file}' (format binary);
-             create table again.{table} (like t.{table} including storage);
-             copy again.{table} from '{file}' (format binary)",
-            file = file.display()
-        ))?;
-        let (ours, theirs) = (
-            stored_rows(&databases, &format!("t.{table}"))?,
-            stored_rows(&databases, &format!("again.{table}"))?,
-        );
-        ensure!(ours == theirs, "{table} is stored in another way: {ours}, {theirs}");
-        compared += 1;
-    }
+    let compared = compare_with_copy(&databases)?;
     ensure!(compared > 25, "only {compared} tables were compared");
     Ok(())
 }

@@ -19,6 +19,8 @@ pub enum Script {
     Newer,
     /// Every type, with extremes, in binary and in text.
     Types,
+    /// Many values of types that are stored without their receive functions.
+    Conversions,
     /// Tables of 50 rows with 3 indexes; variable `table_count`.
     SmallTables,
 }
@@ -32,6 +34,7 @@ impl Script {
             Script::Everything => "everything",
             Script::Newer => "newer",
             Script::Types => "types",
+            Script::Conversions => "conversions",
             Script::SmallTables => "small_tables",
         }
     }

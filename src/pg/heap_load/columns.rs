@@ -2,14 +2,16 @@
 
 use std::ffi::{CStr, c_int};
 
+use pgmig_core::heap::conversion::Conversion;
 use pgmig_core::heap::deform::Attribute;
-use pgmig_core::heap::form::{Column, Conversion};
+use pgmig_core::heap::encoding::Encoding;
+use pgmig_core::heap::form::Column;
 use pgrx::pg_sys;
 use pgrx::tupdesc::PgTupleDesc;
 
 use crate::pg::heap_pages;
 
-/// A column and its type.
+/// A column and its type, which is a domain only if that constrains its values.
 pub(super) struct Definition {
     pub(super) column: Column,
     pub(super) type_oid: pg_sys::Oid,
@@ -25,7 +27,7 @@ pub(super) fn read_columns(
 ) -> Option<Vec<Definition>> {
     // SAFETY: the relation is open, and stays so while this is used.
     let descriptor = unsafe { PgTupleDesc::from_pg_unchecked((*relation).rd_att) };
-    let is_utf8 = is_utf8_database();
+    let encoding = database_encoding();
     let default_is_pglz = process_setting(c"default_toast_compression") == "pglz";
     let mut count = 0;
     let mut definitions = Vec::with_capacity(descriptor.len());
@@ -38,8 +40,8 @@ pub(super) fn read_columns(
             return None;
         }
         count += usize::from(field.is_some());
-        let conversion =
-            Conversion::of_type(attribute.atttypid.to_u32(), attribute.atttypmod, is_utf8);
+        let (type_oid, modifier) = base_type(attribute.atttypid, attribute.atttypmod);
+        let conversion = Conversion::of_type(type_oid.to_u32(), modifier, encoding);
         let is_pglz = match attribute.attcompression as u8 {
             b'p' => true,
             0 => default_is_pglz,
@@ -58,8 +60,8 @@ pub(super) fn read_columns(
                 is_packable: storage != pg_sys::TYPSTORAGE_PLAIN,
                 is_compressed: is_pglz && storage == pg_sys::TYPSTORAGE_EXTENDED,
             },
-            type_oid: attribute.atttypid,
-            modifier: attribute.atttypmod,
+            type_oid,
+            modifier,
             is_by_value: attribute.attbyval,
         });
     }
@@ -72,10 +74,43 @@ pub(super) fn column_name(relation: pg_sys::Relation, index: usize) -> String {
     descriptor.get(index).map(|attribute| attribute.name().to_owned()).unwrap_or_default()
 }
 
-fn is_utf8_database() -> bool {
+/// What is left of a column's type and modifier without domains that constrain nothing: their receive
+/// functions would only call that of the base type. A constraint that is added to one has to wait for
+/// the lock on the table before it is checked.
+fn base_type(type_oid: pg_sys::Oid, modifier: i32) -> (pg_sys::Oid, i32) {
+    // A dropped column has no type.
+    if type_oid == pg_sys::InvalidOid || !is_of_kind(type_oid, pg_sys::TYPTYPE_DOMAIN) {
+        return (type_oid, modifier);
+    }
+    // SAFETY: the type exists.
+    if unsafe { pg_sys::DomainHasConstraints(type_oid) } {
+        return (type_oid, modifier);
+    }
+    let mut modifier = modifier;
+    // SAFETY: as above; writes a number.
+    let base = unsafe { pg_sys::getBaseTypeAndTypmod(type_oid, &mut modifier) };
+    (base, modifier)
+}
+
+/// Whether a type's `typtype` is `kind`.
+pub(super) fn is_of_kind(type_oid: pg_sys::Oid, kind: u8) -> bool {
+    // SAFETY: inside a transaction; zero for a type that does not exist.
+    (unsafe { pg_sys::get_typtype(type_oid) }) as u8 == kind
+}
+
+/// The encoding of the database, and of the stream: the source is asked for it.
+fn database_encoding() -> Encoding {
     // SAFETY: a constant of the database.
     let encoding = unsafe { pg_sys::GetDatabaseEncoding() };
-    encoding == pg_sys::pg_enc::PG_UTF8 as c_int
+    // SAFETY: as above.
+    let most_bytes = unsafe { pg_sys::pg_database_encoding_max_length() };
+    if encoding == pg_sys::pg_enc::PG_UTF8 as c_int {
+        Encoding::Utf8
+    } else if most_bytes == 1 {
+        Encoding::SingleByte
+    } else {
+        Encoding::Other
+    }
 }
 
 fn process_setting(name: &CStr) -> String {

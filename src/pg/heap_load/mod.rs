@@ -12,6 +12,7 @@
 mod batch;
 mod checks;
 mod columns;
+mod labels;
 mod pages;
 mod progress;
 mod receive;

@@ -5,7 +5,8 @@ use std::ffi::{CStr, c_int};
 use pgmig_core::heap::form::{Receive, Stored};
 use pgrx::pg_sys;
 
-use super::columns::Definition;
+use super::columns::{Definition, is_of_kind};
+use super::labels::Labels;
 
 /// The receive functions of a table's columns.
 pub(super) struct Receivers {
@@ -22,6 +23,8 @@ struct Receiver {
     modifier: i32,
     length: i16,
     is_by_value: bool,
+    /// What is known of an enum's labels.
+    labels: Option<Labels>,
 }
 
 impl Receivers {
@@ -50,6 +53,7 @@ impl Receiver {
             modifier: definition.modifier,
             length: definition.column.attribute.length,
             is_by_value: definition.is_by_value,
+            labels: is_of_kind(definition.type_oid, pg_sys::TYPTYPE_ENUM).then(Labels::default),
         }
     }
 }
@@ -70,6 +74,10 @@ impl Receive for Receivers {
             };
             return None;
         };
+        if let Some(oid) = receiver.labels.as_ref().and_then(|labels| labels.find(value)) {
+            self.word = pg_sys::Datum::from(oid).value().to_ne_bytes();
+            return self.word.get(..size_of::<pg_sys::Oid>());
+        }
         self.input.clear();
         self.input.extend_from_slice(value);
         self.input.push(0);
@@ -94,6 +102,9 @@ impl Receive for Receivers {
                 pgrx::PgSqlErrorCode::ERRCODE_INVALID_BINARY_REPRESENTATION,
                 "incorrect binary data format"
             );
+        }
+        if let Some(labels) = &mut receiver.labels {
+            labels.remember(value, pg_sys::Oid::from_u32(datum.value() as u32));
         }
         if receiver.is_by_value {
             self.word = datum.value().to_ne_bytes();

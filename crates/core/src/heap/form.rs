@@ -4,7 +4,10 @@
 //! and only for values that are beyond doubt: everything else is left to the receive function, and
 //! so is every complaint. Layout: `heap_form_tuple` and `heap_fill_tuple` in `access/common/heaptuple.c`.
 
+use super::conversion::{Conversion, Outcome};
 use super::deform::Attribute;
+use super::json::Arena;
+use super::layout::{LONG_HEADER, compressed_header, data_bytes, pad, push_stored, push_wire};
 use super::pglz::Compressor;
 
 /// Bytes of a tuple's header up to the null bitmap.
@@ -22,10 +25,6 @@ const HOFF: usize = 22;
 const HAS_NULL: u16 = 0x0001;
 const HAS_VARWIDTH: u16 = 0x0002;
 
-/// Bytes of the header of a value of variable length, and the most that fit behind a short one.
-const LONG_HEADER: usize = 4;
-const SHORT_BYTES: usize = 126;
-
 /// Rows of at most so many bytes stay as they are, whatever the table's target is:
 /// `TOAST_TUPLE_THRESHOLD`.
 pub const TOAST_THRESHOLD: usize = 2032;
@@ -35,98 +34,6 @@ const POINTER_BYTES: usize = 18;
 
 /// Values of fewer bytes stay as they are when a row is too long.
 const LEAST_TOASTED: usize = 24;
-
-/// Dates and timestamps beyond these the receive functions refuse, except for the infinities; see
-/// `datatype/timestamp.h`.
-const FIRST_DATE: i32 = -2_451_545;
-const END_DATE: i32 = 2_147_483_494 - 2_451_545;
-const FIRST_TIMESTAMP: i64 = -211_813_488_000_000_000;
-const END_TIMESTAMP: i64 = 9_223_371_331_200_000_000;
-const MICROSECONDS_PER_DAY: i64 = 86_400_000_000;
-
-/// How values of a column become what is stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Conversion {
-    /// Numbers, which travel with the highest byte first.
-    Number,
-    Bool,
-    Uuid,
-    Date,
-    Time,
-    Timestamp,
-    Bytea,
-    /// Text of a database in UTF-8, of at most so many characters if there is a limit.
-    Text {
-        most_characters: Option<usize>,
-    },
-    /// Text padded to a number of characters.
-    PaddedText {
-        characters: usize,
-    },
-    /// By the type's receive function only.
-    Receive,
-}
-
-impl Conversion {
-    /// The conversion for a type of `catalog/pg_type.dat` by its OID, with the column's modifier, in a
-    /// database whose encoding is UTF-8 or not.
-    pub fn of_type(oid: u32, modifier: i32, is_utf8: bool) -> Self {
-        // The modifier of texts counts a header of four bytes.
-        let characters = usize::try_from(modifier - 4).ok();
-        match (oid, is_utf8) {
-            (16, _) => Conversion::Bool,
-            (20 | 21 | 23 | 26 | 700 | 701 | 790, _) => Conversion::Number,
-            (17, _) => Conversion::Bytea,
-            (25, true) => Conversion::Text { most_characters: None },
-            (1043, true) => Conversion::Text { most_characters: characters },
-            (1042, true) => match characters {
-                Some(characters) => Conversion::PaddedText { characters },
-                None => Conversion::Text { most_characters: None },
-            },
-            (1082, _) => Conversion::Date,
-            // With a modifier they are rounded.
-            (1083, _) if modifier < 0 => Conversion::Time,
-            (1114 | 1184, _) if modifier < 0 => Conversion::Timestamp,
-            (2950, _) => Conversion::Uuid,
-            _ => Conversion::Receive,
-        }
-    }
-
-    /// Whether the wire's value is beyond doubt.
-    fn takes(self, attribute: Attribute, value: &[u8]) -> bool {
-        let has_length = || usize::try_from(attribute.length) == Ok(value.len());
-        match self {
-            Conversion::Number | Conversion::Uuid => has_length(),
-            Conversion::Bool => matches!(value, [0 | 1]),
-            Conversion::Date => <[u8; 4]>::try_from(value).is_ok_and(|bytes| {
-                let date = i32::from_be_bytes(bytes);
-                (FIRST_DATE..END_DATE).contains(&date) || matches!(date, i32::MIN | i32::MAX)
-            }),
-            Conversion::Time => <[u8; 8]>::try_from(value)
-                .is_ok_and(|bytes| (0..=MICROSECONDS_PER_DAY).contains(&i64::from_be_bytes(bytes))),
-            Conversion::Timestamp => <[u8; 8]>::try_from(value).is_ok_and(|bytes| {
-                let moment = i64::from_be_bytes(bytes);
-                (FIRST_TIMESTAMP..END_TIMESTAMP).contains(&moment)
-                    || matches!(moment, i64::MIN | i64::MAX)
-            }),
-            Conversion::Bytea => true,
-            Conversion::Text { most_characters } => {
-                // No text has more characters than bytes.
-                most_characters.is_none_or(|most| value.len() <= most) && is_text(value)
-            }
-            // The same number of bytes and characters: nothing but ASCII.
-            Conversion::PaddedText { characters } => {
-                value.len() == characters && value.is_ascii() && is_text(value)
-            }
-            Conversion::Receive => false,
-        }
-    }
-}
-
-/// Whether bytes are UTF-8 without zero bytes, as the server stores text.
-fn is_text(value: &[u8]) -> bool {
-    memchr::memchr(0, value).is_none() && std::str::from_utf8(value).is_ok()
-}
 
 /// How a column is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -181,8 +88,13 @@ pub struct TupleFormer {
     target_bytes: usize,
     fields: Vec<Option<(usize, usize)>>,
     items: Vec<Item>,
-    /// What receive functions have made of the row at hand.
+    /// Stored forms that are made of the row at hand, here or by receive functions.
     scratch: Vec<u8>,
+    /// Whether the row at hand has a NULL, and a value of variable length.
+    has_null: bool,
+    has_variable: bool,
+    /// For values that are JSON.
+    arena: Arena,
     /// The row's compressed values.
     packed: Vec<u8>,
     compressor: Compressor,
@@ -199,6 +111,9 @@ impl TupleFormer {
             field_count,
             columns,
             scratch: Vec::new(),
+            has_null: false,
+            has_variable: false,
+            arena: Arena::default(),
             packed: Vec::new(),
             compressor: Compressor::default(),
         }
@@ -214,8 +129,7 @@ impl TupleFormer {
     ) -> Result<usize, Refusal> {
         self.split(row)?;
         self.convert(row, receive)?;
-        let has_null = self.items.iter().any(|item| matches!(item, Item::Null));
-        let bitmap_bytes = if has_null { self.columns.len().div_ceil(8) } else { 0 };
+        let bitmap_bytes = if self.has_null { self.columns.len().div_ceil(8) } else { 0 };
         let header_bytes = (HEADER_BYTES + bitmap_bytes).next_multiple_of(MAX_ALIGN);
         // No row is longer than its forms on the wire and in scratch, so most need no closer look.
         if row.len() + self.scratch.len() + header_bytes > TOAST_THRESHOLD {
@@ -223,7 +137,7 @@ impl TupleFormer {
         }
         let start = tuples.len();
         tuples.resize(start + header_bytes, 0);
-        self.write_header(&mut tuples[start..], has_null, header_bytes);
+        self.write_header(&mut tuples[start..], header_bytes);
         for (column, item) in self.columns.iter().zip(&self.items) {
             match *item {
                 Item::Null => {}
@@ -264,33 +178,49 @@ impl TupleFormer {
     fn convert(&mut self, row: &[u8], receive: &mut dyn Receive) -> Result<(), Refusal> {
         self.items.clear();
         self.scratch.clear();
+        (self.has_null, self.has_variable) = (false, false);
         for (index, column) in self.columns.iter().enumerate() {
             let place = match column.field {
-                None => {
-                    self.items.push(Item::Null);
-                    continue;
-                }
+                None => None,
                 Some(field) => *self.fields.get(field).ok_or(Refusal::Malformed)?,
             };
-            let value = place.map(|(from, to)| &row[from..to]);
-            let item = match (place, value) {
-                (Some((from, to)), Some(value))
-                    if column.conversion.takes(column.attribute, value) =>
-                {
-                    Item::Wire(from, to)
-                }
-                (None, None) if column.conversion != Conversion::Receive => Item::Null,
-                _ => match receive.receive(index, value) {
+            let item = match place {
+                None if column.field.is_none() => Item::Null,
+                // Only unknown types may have a say about NULL, as domains do.
+                None if column.conversion != Conversion::Receive => Item::Null,
+                None => match receive.receive(index, None) {
                     None => Item::Null,
-                    Some(stored) => {
-                        let from = self.scratch.len();
-                        self.scratch.extend_from_slice(stored);
-                        Item::Scratch(from, self.scratch.len())
-                    }
+                    Some(stored) => keep(&mut self.scratch, stored),
                 },
+                Some((from, to)) => {
+                    let value = &row[from..to];
+                    let start = self.scratch.len();
+                    let outcome = column.conversion.convert(
+                        column.attribute,
+                        value,
+                        &mut self.arena,
+                        &mut self.scratch,
+                    );
+                    match outcome {
+                        Outcome::AsSent => Item::Wire(from, to),
+                        Outcome::Stored => Item::Scratch(start, self.scratch.len()),
+                        Outcome::Doubtful => {
+                            self.scratch.truncate(start);
+                            match receive.receive(index, Some(value)) {
+                                None => Item::Null,
+                                Some(stored) => keep(&mut self.scratch, stored),
+                            }
+                        }
+                    }
+                }
             };
-            if column.is_not_null && matches!(item, Item::Null) {
-                return Err(Refusal::Null(index));
+            if matches!(item, Item::Null) {
+                if column.is_not_null {
+                    return Err(Refusal::Null(index));
+                }
+                self.has_null = true;
+            } else {
+                self.has_variable |= column.attribute.length < 0;
             }
             self.items.push(item);
         }
@@ -345,9 +275,9 @@ impl TupleFormer {
         }
     }
 
-    fn write_header(&self, tuple: &mut [u8], has_null: bool, header_bytes: usize) {
+    fn write_header(&self, tuple: &mut [u8], header_bytes: usize) {
         let mut infomask = 0;
-        if has_null {
+        if self.has_null {
             infomask |= HAS_NULL;
             for (index, item) in self.items.iter().enumerate() {
                 if !matches!(item, Item::Null) {
@@ -355,12 +285,7 @@ impl TupleFormer {
                 }
             }
         }
-        let has_variable = self
-            .columns
-            .iter()
-            .zip(&self.items)
-            .any(|(column, item)| column.attribute.length < 0 && !matches!(item, Item::Null));
-        if has_variable {
+        if self.has_variable {
             infomask |= HAS_VARWIDTH;
         }
         let count = u16::try_from(self.columns.len()).unwrap_or(0);
@@ -368,6 +293,13 @@ impl TupleFormer {
         tuple[INFOMASK..INFOMASK + 2].copy_from_slice(&infomask.to_ne_bytes());
         tuple[HOFF] = header_bytes as u8;
     }
+}
+
+/// Appends a stored form to the scratch space.
+fn keep(scratch: &mut Vec<u8>, stored: &[u8]) -> Item {
+    let from = scratch.len();
+    scratch.extend_from_slice(stored);
+    Item::Scratch(from, scratch.len())
 }
 
 /// Bytes of a value with its header, padding aside.
@@ -378,80 +310,4 @@ fn stored_bytes(column: Column, item: Item) -> usize {
         Item::Wire(from, to) if column.attribute.length < 0 => to - from + LONG_HEADER,
         Item::Wire(from, to) => to - from,
     }
-}
-
-/// Bytes of a row's values with as much padding as they can need.
-fn data_bytes(columns: &[Column], sizes: &[usize]) -> usize {
-    columns.iter().zip(sizes).fold(0, |bytes, (column, size)| {
-        let is_short = column.attribute.length == -1 && *size <= SHORT_BYTES + LONG_HEADER;
-        match (*size, is_short) {
-            (0, _) => bytes,
-            (size, true) if column.is_packable => bytes + size - (LONG_HEADER - 1).min(size),
-            (size, _) => bytes.next_multiple_of(column.attribute.alignment) + size,
-        }
-    })
-}
-
-/// Appends a value in its form on the wire.
-fn push_wire(tuples: &mut Vec<u8>, column: Column, value: &[u8]) {
-    match column.conversion {
-        Conversion::Bytea | Conversion::Text { .. } | Conversion::PaddedText { .. } => {
-            if column.is_packable && value.len() <= SHORT_BYTES {
-                tuples.push(short_header(value.len()));
-            } else {
-                pad(tuples, column.attribute.alignment);
-                let header = ((value.len() + LONG_HEADER) as u32) << 2;
-                tuples.extend_from_slice(&header.to_le_bytes());
-            }
-            tuples.extend_from_slice(value);
-        }
-        Conversion::Bool | Conversion::Uuid => tuples.extend_from_slice(value),
-        _ => {
-            pad(tuples, column.attribute.alignment);
-            match *value {
-                [a, b] => tuples.extend_from_slice(&u16::from_be_bytes([a, b]).to_ne_bytes()),
-                [a, b, c, d] => {
-                    tuples.extend_from_slice(&u32::from_be_bytes([a, b, c, d]).to_ne_bytes());
-                }
-                [a, b, c, d, e, f, g, h] => tuples
-                    .extend_from_slice(&u64::from_be_bytes([a, b, c, d, e, f, g, h]).to_ne_bytes()),
-                _ => tuples.extend(value.iter().rev()),
-            }
-        }
-    }
-}
-
-/// Appends a value in its stored form.
-fn push_stored(tuples: &mut Vec<u8>, column: Column, stored: &[u8]) {
-    if column.attribute.length != -1 {
-        pad(tuples, column.attribute.alignment);
-        tuples.extend_from_slice(stored);
-        return;
-    }
-    let first = stored.first().copied().unwrap_or(0);
-    let is_plain = first & 3 == 0;
-    if first & 1 == 1 {
-        tuples.extend_from_slice(stored);
-    } else if column.is_packable && is_plain && stored.len() <= SHORT_BYTES + LONG_HEADER {
-        tuples.push(short_header(stored.len() - LONG_HEADER.min(stored.len())));
-        tuples.extend_from_slice(stored.get(LONG_HEADER..).unwrap_or_default());
-    } else {
-        pad(tuples, column.attribute.alignment);
-        tuples.extend_from_slice(stored);
-    }
-}
-
-/// The header of a value of at most 126 bytes.
-fn short_header(bytes: usize) -> u8 {
-    ((bytes + 1) << 1 | 1) as u8
-}
-
-/// The first word of a compressed value of `size` bytes with both words of its header; the other one
-/// is its original length, with the two highest bits zero for `pglz`.
-fn compressed_header(size: usize) -> u32 {
-    (size as u32) << 2 | 2
-}
-
-fn pad(tuples: &mut Vec<u8>, alignment: usize) {
-    tuples.resize(tuples.len().next_multiple_of(alignment), 0);
 }

@@ -6,16 +6,27 @@
 //! whether one is among many.
 //!
 //! Writing: `rows` takes the rows out of a binary COPY, `form` makes tuples of them, `pglz` compresses
-//! long values, `fill` makes pages of tuples.
+//! long values, `fill` makes pages of tuples. `conversion` knows which values can be stored without
+//! their types' receive functions; `numeric`, `json`, `jsonb`, `moment`, `network` and `array` make
+//! stored forms, `layout` puts them into tuples.
 //!
 //! Layout: `storage/bufpage.h`, `access/htup_details.h`, `varatt.h`.
 
+pub mod array;
 pub mod byte_set;
+pub mod conversion;
 pub mod deform;
+pub mod encoding;
 pub mod fill;
 pub mod form;
+mod json;
+mod jsonb;
 pub mod key;
 pub mod key_set;
+mod layout;
+mod moment;
+pub mod network;
+pub mod numeric;
 pub mod page;
 pub mod pglz;
 pub mod reference;

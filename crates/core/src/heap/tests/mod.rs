@@ -1,3 +1,4 @@
+mod converting;
 mod packing;
 mod reading;
 mod referencing;

@@ -1,7 +1,9 @@
 //! Rows out of chunks, and tuples out of rows.
 
+use super::super::conversion::Conversion;
 use super::super::deform::Attribute;
-use super::super::form::{Column, Conversion, Receive, Refusal, Stored, TupleFormer};
+use super::super::encoding::Encoding;
+use super::super::form::{Column, Receive, Refusal, Stored, TupleFormer};
 use super::super::rows::RowReader;
 use crate::Error;
 
@@ -101,14 +103,15 @@ fn recorder(answer: &[u8]) -> Recorder {
     Recorder { asked: Vec::new(), answer: answer.to_vec() }
 }
 
-const TEXT: Conversion = Conversion::Text { most_characters: None };
+const TEXT: Conversion = Conversion::Text { encoding: Encoding::Utf8, most_characters: None };
+const TIMESTAMP: Conversion = Conversion::Timestamp { unit_us: 1 };
 
 #[test]
 fn tuples_are_laid_out_as_the_server_does() {
     let columns = vec![
         column(2, 2, 1, Conversion::Number),
         column(-1, 4, 0, TEXT),
-        column(8, 8, 2, Conversion::Timestamp),
+        column(8, 8, 2, TIMESTAMP),
         column(1, 1, 3, Conversion::Bool),
         column(-1, 4, 4, Conversion::Bytea),
     ];
@@ -156,14 +159,14 @@ fn doubtful_values_go_to_the_receive_function() {
         (4, Conversion::Number, &[0, 0, 1]),
         (1, Conversion::Bool, &[2]),
         (4, Conversion::Date, &[0x80, 0, 0, 1]),
-        (8, Conversion::Timestamp, &[0x80, 0, 0, 0, 0, 0, 0, 1]),
-        (8, Conversion::Time, &[0xff; 8]),
+        (8, TIMESTAMP, &[0x80, 0, 0, 0, 0, 0, 0, 1]),
+        (8, Conversion::Time { unit_us: 1 }, &[0xff; 8]),
         (-1, TEXT, b"a\0b"),
         (-1, TEXT, b"\xff"),
         (-1, TEXT, b"\xed\xa0\x80"),
-        (-1, Conversion::Text { most_characters: Some(3) }, b"abcd"),
-        (-1, Conversion::PaddedText { characters: 3 }, b"ab"),
-        (-1, Conversion::PaddedText { characters: 3 }, "aä".as_bytes()),
+        (-1, Conversion::Text { encoding: Encoding::Utf8, most_characters: Some(3) }, b"abcd"),
+        (-1, Conversion::PaddedText { encoding: Encoding::Utf8, characters: 3 }, b"ab"),
+        (-1, Conversion::PaddedText { encoding: Encoding::Utf8, characters: 3 }, "aä".as_bytes()),
         (16, Conversion::Uuid, &[0; 15]),
     ];
     for (length, conversion, value) in doubtful {
