@@ -76,6 +76,8 @@ pub(super) fn is_heap_table(relation: pg_sys::Relation) -> bool {
 /// What has to be known of a table's column.
 pub(super) struct TableAttribute {
     pub stored: Attribute,
+    /// Its type, or the one under its domain.
+    pub base: pg_sys::Oid,
     pub kind: Option<KeyKind>,
     pub is_nullable: bool,
 }
@@ -94,6 +96,7 @@ pub(super) fn attributes_of(table: pg_sys::Relation) -> Vec<TableAttribute> {
             };
             TableAttribute {
                 stored: Attribute { length: attribute.attlen, alignment: alignment(attribute) },
+                base,
                 kind: KeyKind::of_type(base.to_u32()),
                 is_nullable: !attribute.attnotnull,
             }

@@ -11,7 +11,7 @@ pub struct Attribute {
     pub alignment: usize,
 }
 
-/// Finds wanted columns of fixed length in tuples of one table.
+/// Finds wanted columns in tuples of one table.
 #[derive(Debug, Clone)]
 pub struct Deformer {
     /// The table's attributes up to the last one wanted.
@@ -28,11 +28,11 @@ pub struct Unreadable;
 
 impl Deformer {
     /// For the columns with these indexes, counted from 0, of a table with these attributes; None
-    /// unless all of them have a fixed length.
+    /// if one of them is a text that ends with zero.
     pub fn new(attributes: &[Attribute], wanted: &[usize]) -> Option<Self> {
         let last = *wanted.iter().max()?;
         let attributes = attributes.get(..=last)?.to_vec();
-        if wanted.iter().any(|index| attributes[*index].length <= 0) {
+        if wanted.iter().any(|index| matches!(attributes[*index].length, -2 | 0)) {
             return None;
         }
         let mut ordered: Vec<(usize, usize)> =
@@ -54,7 +54,7 @@ impl Deformer {
     }
 
     /// Puts the bytes of the wanted columns of `tuple` into `values`, None for NULL, in the order in
-    /// which they were asked for.
+    /// which they were asked for; those of variable length with their headers.
     pub fn deform<'a>(
         &self,
         tuple: Tuple<'a>,
@@ -139,6 +139,17 @@ fn varlena_length(bytes: &[u8]) -> Result<usize, Unreadable> {
     let header = bytes.get(..4).ok_or(Unreadable)?;
     let length = u32::from_le_bytes([header[0], header[1], header[2], header[3]]) >> 2;
     usize::try_from(length).map_err(|_| Unreadable)
+}
+
+/// What a value of variable length holds; None if it is compressed or out of line.
+pub fn plain_value(stored: &[u8]) -> Option<&[u8]> {
+    let first = *stored.first()?;
+    match first & 3 {
+        _ if first == 1 => None,
+        1 | 3 => stored.get(1..),
+        0 => stored.get(4..),
+        _ => None,
+    }
 }
 
 fn length_of(attribute: Attribute) -> usize {

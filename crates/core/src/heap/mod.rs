@@ -1,8 +1,9 @@
 //! Heap pages and tuples as PostgreSQL 15 to 18 lay them out on 64-bit machines, without a server.
 //!
-//! Reading: index builds and foreign key checks read whole tables for one or two narrow columns. `page`
-//! has line pointers and tuples, `deform` columns of a tuple, `key` values that sort as plain integers,
-//! `sort` many of them in order, `key_set` whether a value is among many.
+//! Reading: index builds and foreign key checks read whole tables for one or two columns. `page` has line
+//! pointers and tuples, `deform` columns of a tuple, `key` values that sort as plain integers, `sort` many
+//! of them in order, `key_set` whether a value is among many; `wide_key` has keys with texts, `wide_sort`
+//! many of these in order.
 //!
 //! Writing: `rows` takes the rows out of a binary COPY, `form` makes tuples of them, `pglz` compresses
 //! long values, `fill` makes pages of tuples.
@@ -18,6 +19,8 @@ pub mod page;
 pub mod pglz;
 pub mod rows;
 pub mod sort;
+pub mod wide_key;
+pub mod wide_sort;
 
 #[cfg(test)]
 mod tests;

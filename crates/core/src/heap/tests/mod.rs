@@ -1,3 +1,4 @@
 mod packing;
 mod reading;
+mod wide;
 mod writing;

@@ -1,6 +1,6 @@
 use std::fmt::Debug;
 
-use super::super::deform::{Attribute, Deformer};
+use super::super::deform::{Attribute, Deformer, plain_value};
 use super::super::key::KeyKind;
 use super::super::key_set::KeySet;
 use super::super::page::{PAGE_BYTES, Page, Pointer, Tuple};
@@ -209,7 +209,28 @@ fn fixed_columns_are_read_in_place() {
     // The column came later than the row.
     let page = page_bytes(&[tuple_bytes(1, None, &data)]);
     assert!(deformer.deform(only_tuple(&page), &mut values).is_err());
-    assert!(Deformer::new(&[attribute(-1, 4)], &[0]).is_none());
+    assert!(Deformer::new(&[attribute(-2, 1)], &[0]).is_none());
+}
+
+#[test]
+fn columns_of_variable_length_are_read_with_their_headers() {
+    let deformer = Deformer::new(&[attribute(2, 2), attribute(-1, 4)], &[1, 0]).unwrap();
+    let long = [&(204_u32 << 2).to_le_bytes()[..], &[b'x'; 200]].concat();
+    for (padding, stored, value) in [
+        (0, &[(4 << 1) | 1, b'a', b'b', b'c'][..], Some(&b"abc"[..])),
+        (0, &[(1 << 1) | 1], Some(&[][..])),
+        (2, &long[..], Some(&[b'x'; 200][..])),
+        (0, &[&[1, 18][..], &[9; 16]].concat(), None),
+        (2, &[(8 << 2) | 2, 0, 0, 0, 9, 9, 9, 9], None),
+    ] {
+        let data = [&5_i16.to_ne_bytes()[..], &vec![0; padding], stored].concat();
+        let page = page_bytes(&[tuple_bytes(2, None, &data)]);
+        let mut values = [None; 2];
+        deformer.deform(only_tuple(&page), &mut values).unwrap();
+        assert_eq!(values, [Some(stored), Some(&5_i16.to_ne_bytes()[..])]);
+        assert_eq!(plain_value(stored), value);
+    }
+    assert_eq!(plain_value(&[]), None);
 }
 
 #[test]
