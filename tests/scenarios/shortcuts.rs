@@ -354,7 +354,9 @@ fn duplicates_among_texts_are_found_unless_nulls_make_them_differ() -> Result<()
             ensure!(error.message().contains("said_twice"), "{name}: {error}");
         } else {
             databases.migrate_and_match("{}")?;
-            databases.target_value("create extension amcheck; select bt_index_check('said_twice', true)")?;
+            databases.target_value(
+                "create extension amcheck; select bt_index_check('said_twice', true)",
+            )?;
         }
     }
     Ok(())

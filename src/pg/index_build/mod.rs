@@ -108,7 +108,8 @@ impl<'a> Target<'a> {
         let columns = columns?;
         let blocks = heap_pages::count_blocks(table);
         if blocks >= FEWEST_BLOCKS {
-            let has_kind = |column: &Column| kinds::kind_of(column.base, column.collation).is_some();
+            let has_kind =
+                |column: &Column| kinds::kind_of(column.base, column.collation).is_some();
             let is_sorted = !parsed.isconstraint
                 && is_condition_of_nulls(parsed.whereClause)
                 && columns.iter().all(has_kind);

@@ -157,11 +157,7 @@ impl<'a> Work<'a> {
 
     /// Builds the index. If the table is to be left to the server, nothing is written; keys that should be
     /// unique and are not are raised.
-    fn build<S: Sorter>(
-        &self,
-        form: &impl KeyForm<S::Key>,
-        mut keys: S,
-    ) -> Result<Rows, Unusual> {
+    fn build<S: Sorter>(&self, form: &impl KeyForm<S::Key>, mut keys: S) -> Result<Rows, Unusual> {
         let of_table = self.reader.read(self.table, &mut keys)?;
         let mut writer = PageWriter::new(self.index, File::Own);
         let options = nbtree::options_of(self.index, self.is_unique);
