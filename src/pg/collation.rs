@@ -22,6 +22,25 @@ pub fn compare_by_bytes() {
     }
 }
 
+/// Whether the server compares texts under a collation by their bytes.
+#[cfg(not(feature = "pg18"))]
+pub(super) fn is_by_bytes(collation: pg_sys::Oid) -> bool {
+    // SAFETY: a look-up; false for what is no collation.
+    unsafe { lc_collate_is_c(collation) }
+}
+
+/// Whether the server compares texts under a collation by their bytes.
+#[cfg(feature = "pg18")]
+pub(super) fn is_by_bytes(collation: pg_sys::Oid) -> bool {
+    if collation == pg_sys::InvalidOid {
+        return false;
+    }
+    // SAFETY: a collation of the catalog; raises if it cannot be used.
+    let locale = unsafe { pg_newlocale_from_collation(collation) };
+    // SAFETY: lives as long as the process.
+    unsafe { locale.as_ref() }.is_some_and(|locale| locale.collate_is_c)
+}
+
 /// Whether the C library compares texts by their bytes in this process's locale.
 #[cfg(target_env = "gnu")]
 fn compares_by_bytes() -> bool {

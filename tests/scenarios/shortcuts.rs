@@ -55,6 +55,65 @@ const INDEXED: &str = r#"
     create table "Pri""mary" ("i d" int8 primary key, v text);
     insert into "Pri""mary" select (g * 7919) % 60013, repeat('v', 60) from generate_series(1, 30000) g;"#;
 
+/// The same over texts: empty, of all lengths around those where their form changes, with common beginnings,
+/// few or many of them different; and such as the server builds.
+const WORDED: &str = r#"
+    create extension amcheck;
+    create domain "na""me" as varchar check (value <> 'nobody');
+    create table worded (
+        id int4 not null, digest text not null, short varchar(9), word text, path text collate "POSIX",
+        long text, day date, moment timestamptz, "na""med" "na""me", u uuid, plain text, external text, other text collate "en-x-icu");
+    alter table worded alter plain set storage plain, alter external set storage external;
+    insert into worded
+    select g, md5(g::text), nullif(repeat(chr(97 + g % 3), g % 8), 'bb'),
+        (array['created', 'paid', 'packed', 'shipped', 'returned', null])[1 + (g * 31) % 6],
+        case when g % 40 > 0 then 'C:/common/beginning/' || chr(228 + g % 5) || '/' || (g * 7919) % 997 || repeat('日本', g % 4) end,
+        left(repeat(md5((g % 90)::text), 16), g % 507), date '2024-01-01' + g % 300,
+        nullif(timestamptz '2024-01-01 UTC' + (g * 7919) % 60013 * interval '1 second', '2024-01-01 UTC'),
+        'device-' || g % 500, md5((g % 1000)::text)::uuid, 'plain ' || g, repeat('e', g % 200), 'other ' || g
+    from generate_series(1, 40000) g;
+    create unique index on worded (digest);
+    create index on worded (digest desc) with (fillfactor = 60);
+    create index on worded (short);
+    create index on worded (short desc nulls last, word);
+    create index on worded (short, short desc, id);
+    create index on worded (word);
+    create index on worded (word nulls first);
+    create index on worded (word desc) with (deduplicate_items = off);
+    create index on worded (word, day);
+    create unique index on worded (word, id desc);
+    create index on worded (word desc, moment nulls first);
+    create unique index on worded (path, id) nulls not distinct;
+    create index on worded (path desc);
+    create index on worded (path, long desc, short);
+    create index on worded (long);
+    create index on worded (long desc, digest);
+    create index on worded (id, long);
+    create index on worded (long, path, digest, short, word, long) with (fillfactor = 100);
+    create index on worded ("na""med", moment);
+    create index on worded (day, "na""med" desc nulls first);
+    create index on worded (u, moment, id, day);
+    create index on worded (u desc, moment desc, id desc, short desc);
+    create index on worded (word) where moment is not null and short is null;
+    create index on worded (short, word) where short is not null;
+    create index on worded (plain);
+    create index on worded (external);
+    create index on worded (other);
+    create index on worded (other collate "C", word);
+    create index on worded (word collate "en-x-icu");
+    create index on worded (word varchar_pattern_ops);
+    create index on worded (word) include (digest);
+    create table "leng""thy" (id int4 primary key, v text, w text, x varchar);
+    insert into "leng""thy"
+    select g, left(repeat(md5((g % 90)::text), 30), g % 900), left(repeat('wide' || g, 200), 502 + g % 5),
+        left((select string_agg(md5((g * i)::text), '') from generate_series(1, 16) i), 498 + g % 9)
+    from generate_series(1, 8000) g;
+    create index on "leng""thy" (v);
+    create index on "leng""thy" (w);
+    create index on "leng""thy" (id, v);
+    create index on "leng""thy" (x, w, x, w);
+    create index on "leng""thy" (x, w, x desc, w, x);"#;
+
 /// Indexes and keys of small tables: empty, of a page, of just more than a page, of kinds that the
 /// server builds.
 const SMALL: &str = r#"
@@ -152,24 +211,46 @@ const DIFFERING_PAGES: &str = r#"
     select coalesce(string_agg(format('%s page %s', ours, block), ', ' order by ours::text, block), '')
         || (select case when count(*) < 20 then ' too few indexes' else '' end from twins) from differing"#;
 
+/// Memory for an index: a megabyte makes the keys come in many pieces.
+const MEMORY: [&str; 2] = ["1MB", "64MB"];
+
+/// Migrates with this memory for each index, and compares all B-trees with the server's.
+fn expect_indexes_of_server(databases: &Databases<'_>, memory: &str) -> Result<()> {
+    databases.migrate_and_match(&format!(
+        r#"{{"jobs": 2, "settings": {{"maintenance_work_mem": "{memory}"}}}}"#
+    ))?;
+    databases.expect_same_schema()?;
+    databases.expect_same_data()?;
+    databases.target_value(CHECK_INDEXES)?;
+    let differing = databases.target_value(DIFFERING_PAGES)?;
+    ensure!(differing.is_empty(), "{differing}");
+    Ok(())
+}
+
+#[test]
+fn indexes_of_texts_built_from_sorted_keys_are_those_that_the_server_builds() -> Result<()> {
+    let databases = databases_of("worded", WORDED)?;
+    for memory in MEMORY {
+        expect_indexes_of_server(&databases, memory)?;
+        let ordered = databases.target_value(
+            "set enable_seqscan = off; set enable_sort = off;
+             select bool_and(ordered) from (select word >= lag(word) over (order by word) as ordered from worded) w",
+        )?;
+        ensure!(ordered == "t", "the index is out of order");
+    }
+    Ok(())
+}
+
 #[test]
 fn indexes_built_from_sorted_keys_are_those_that_the_server_builds() -> Result<()> {
     let databases = databases_of("sorted", INDEXED)?;
-    // A megabyte makes the keys come in many pieces.
-    for memory in ["1MB", "64MB"] {
-        databases.migrate_and_match(&format!(
-            r#"{{"jobs": 2, "settings": {{"maintenance_work_mem": "{memory}"}}}}"#
-        ))?;
-        databases.expect_same_schema()?;
-        databases.expect_same_data()?;
-        databases.target_value(CHECK_INDEXES)?;
+    for memory in MEMORY {
+        expect_indexes_of_server(&databases, memory)?;
         let ordered = databases.target_value(
             "set enable_seqscan = off; set enable_sort = off;
              select bool_and(ordered) from (select a >= lag(a) over (order by a) as ordered from keyed) k",
         )?;
         ensure!(ordered == "t", "the index is out of order");
-        let differing = databases.target_value(DIFFERING_PAGES)?;
-        ensure!(differing.is_empty(), "{differing}");
         let miscounted = databases.target_value(
             "select count(*) from pg_class where relname in ('keyed', 'keyed_a_idx') and reltuples <> 120000",
         )?;
@@ -243,6 +324,43 @@ fn duplicates_that_a_unique_index_finds_are_the_servers_to_report() -> Result<()
     let error = databases.migrate_in_vain(r#"{"overwrite": true}"#)?;
     ensure!(error.code().code() == "23505", "{error}");
     ensure!(error.message().contains("twice_i"), "{error}");
+    Ok(())
+}
+
+#[test]
+fn duplicates_among_texts_are_found_unless_nulls_make_them_differ() -> Result<()> {
+    let damage = |is_unique: bool| {
+        format!(
+            "set allow_system_table_mods = on;
+             update pg_index set indisunique = {is_unique} where indexrelid = 'said_twice'::regclass;"
+        )
+    };
+    for (name, order, nulls, is_refused) in [
+        ("said again", "v desc, i", "", true),
+        ("null again", "w, v", "", false),
+        ("null once", "w, v", "nulls not distinct", true),
+    ] {
+        let databases = databases_of(
+            name,
+            &format!(
+                "create table t (i int, v text, w text); create unique index said_twice on t ({order}) {nulls};
+                 insert into t select g, 'it''s said ' || g, nullif('w' || g, 'w7') from generate_series(1, 30000) g;"
+            ),
+        )?;
+        databases.execute_on_source(&damage(false))?;
+        databases.execute_on_source("insert into t select * from t where i = 7")?;
+        databases.execute_on_source(&damage(true))?;
+        if is_refused {
+            let error = databases.migrate_in_vain("{}")?;
+            ensure!(error.code().code() == "23505", "{name}: {error}");
+            ensure!(error.message().contains("said_twice"), "{name}: {error}");
+        } else {
+            databases.migrate_and_match("{}")?;
+            databases.target_value(
+                "create extension amcheck; select bt_index_check('said_twice', true)",
+            )?;
+        }
+    }
     Ok(())
 }
 

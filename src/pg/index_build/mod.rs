@@ -1,7 +1,7 @@
 //! B-tree indexes made faster than by the statements that say so, where that is known to be the same.
 //!
 //! ```text
-//!   CREATE INDEX, ALTER TABLE … ADD of a key ─ `key` ─┬─ large, of narrow columns ─ `sorted`, `keys`
+//!   CREATE INDEX, ALTER TABLE … ADD of a key ─ `key` ─┬─ large, of columns as `kinds` says ─ `sorted`, `keys`
 //!                                                     ├─ small, of built-in types ─ `small`
 //!                                                     └─ any other ─ the server
 //! ```
@@ -11,13 +11,16 @@
 
 mod key;
 mod keys;
+mod kinds;
+mod narrow_keys;
 mod nbtree;
 mod small;
 mod sorted;
+mod temp_file;
+mod wide_keys;
 
 use std::ffi::{CStr, c_char, c_void};
 
-use pgmig_core::heap::key::KeyKind;
 use pgrx::pg_sys;
 use pgrx::tupdesc::PgTupleDesc;
 
@@ -105,10 +108,11 @@ impl<'a> Target<'a> {
         let columns = columns?;
         let blocks = heap_pages::count_blocks(table);
         if blocks >= FEWEST_BLOCKS {
-            let is_narrow = |column: &Column| KeyKind::of_type(column.base.to_u32()).is_some();
+            let has_kind =
+                |column: &Column| kinds::kind_of(column.base, column.collation).is_some();
             let is_sorted = !parsed.isconstraint
                 && is_condition_of_nulls(parsed.whereClause)
-                && columns.iter().all(is_narrow);
+                && columns.iter().all(has_kind);
             return is_sorted.then_some(Way::Sorted);
         }
         // SAFETY: the relation is open.
@@ -240,6 +244,8 @@ fn is_btree(name: *const std::ffi::c_char) -> bool {
 struct Column {
     /// Its type, or the one under its domain.
     base: pg_sys::Oid,
+    /// By which the index sorts it, if its type has any.
+    collation: pg_sys::Oid,
     is_nullable: bool,
 }
 
@@ -259,7 +265,12 @@ impl Column {
         let attribute = descriptor.get(position)?;
         // SAFETY: a look-up.
         let base = unsafe { pg_sys::getBaseType(attribute.atttypid) };
-        Some(Column { base, is_nullable: !attribute.attnotnull })
+        let collation = match element.collation.is_null() {
+            true => attribute.attcollation,
+            // SAFETY: a name made by the parser; raises as the server does if there is none such.
+            false => unsafe { pg_sys::get_collation_oid(element.collation, false) },
+        };
+        Some(Column { base, collation, is_nullable: !attribute.attnotnull })
     }
 
     /// Whether comparing values runs no code but the server's, so that it matters not on whose behalf.

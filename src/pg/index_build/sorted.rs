@@ -1,11 +1,11 @@
-//! Large B-trees of narrow columns, built without the server's general sort.
+//! Large B-trees of numbers and texts, built without the server's general sort.
 //!
 //! `CREATE INDEX` reads a table in the order of its pages, makes an index tuple of each row, and sorts
-//! these, which takes most of the time. Here the keys are read from the pages, sorted as plain integers,
-//! and made into the pages of the index, which are the ones that the server would make.
+//! these, which takes most of the time. Here the keys are read from the pages, sorted as plain integers
+//! or bytes, and made into the pages of the index, which are the ones that the server would make.
 //!
 //! ```text
-//!   index_build ─ our ambuild ─ `keys`: pages of the table, sorted runs
+//!   index_build ─ our ambuild ─ `keys`: pages of the table ─ `narrow_keys`, `wide_keys`: sorted runs
 //!                               `pgmig_core::btree`: pages of the index ─ `page_writer`
 //! ```
 //!
@@ -15,14 +15,14 @@
 use std::ffi::CStr;
 use std::sync::OnceLock;
 
-use pgmig_core::btree::Builder;
-use pgmig_core::heap::key::KeyKind;
-use pgmig_core::heap::sort::Entry;
+use pgmig_core::btree::{Builder, Key, KeyForm};
 use pgrx::pg_sys::panic::ErrorReport;
 use pgrx::{PgLogLevel, PgSqlErrorCode, pg_sys};
 
-use super::keys::{self, KeyReader};
+use super::keys::{KeyReader, Layout, Sorter};
+use super::narrow_keys::NarrowKeys;
 use super::nbtree;
+use super::wide_keys::SortedWideKeys;
 use crate::pg::heap_pages::Unusual;
 use crate::pg::page_writer::{File, PageWriter};
 
@@ -100,10 +100,13 @@ unsafe extern "C-unwind" fn build(
     let built = reader.ok_or(Unusual).and_then(|reader| {
         // SAFETY: as above.
         let work = unsafe { Work::new(table, index, info, &reader) };
-        match reader.layout.word_count() {
-            1 => work.build::<1>(),
-            2 => work.build::<2>(),
-            _ => work.build::<3>(),
+        match &reader.layout {
+            Layout::Narrow(layout) => match layout.word_count() {
+                1 => work.build(layout, NarrowKeys::<1>::new(layout)),
+                2 => work.build(layout, NarrowKeys::<2>::new(layout)),
+                _ => work.build(layout, NarrowKeys::<3>::new(layout)),
+            },
+            Layout::Wide(layout) => work.build(layout, SortedWideKeys::new(layout)),
         }
     });
     let Ok(rows) = built else {
@@ -154,42 +157,55 @@ impl<'a> Work<'a> {
 
     /// Builds the index. If the table is to be left to the server, nothing is written; keys that should be
     /// unique and are not are raised.
-    fn build<const N: usize>(&self) -> Result<Rows, Unusual> {
-        let keys = keys::read::<N>(self.table, self.reader)?;
+    fn build<S: Sorter>(&self, form: &impl KeyForm<S::Key>, mut keys: S) -> Result<Rows, Unusual> {
+        let of_table = self.reader.read(self.table, &mut keys)?;
         let mut writer = PageWriter::new(self.index, File::Own);
         let options = nbtree::options_of(self.index, self.is_unique);
-        let mut builder = Builder::new(&self.reader.layout, options, |block, page| {
+        let mut builder = Builder::new(form, options, |block, page| {
             writer.write(block, page);
         });
-        let mut rows = Rows { of_table: keys.rows, of_index: 0 };
-        let mut previous: Option<Entry<N>> = None;
-        keys.for_each(|entry| {
-            if self.is_unique && previous.is_some_and(|previous| previous.has_key_of(entry)) {
-                self.refuse(entry);
+        let mut of_index = 0;
+        let mut previous = S::Key::default();
+        keys.for_each(|key| {
+            if self.is_unique {
+                if of_index > 0 && previous.has_key_of(key) {
+                    self.refuse(form, key);
+                }
+                previous.clone_from(key);
             }
-            previous = Some(*entry);
-            rows.of_index += 1;
-            builder.push(entry);
+            of_index += 1;
+            builder.push(key);
         });
         let root = builder.finish();
         writer.write(METAPAGE, nbtree::metapage(self.index, root));
         writer.flush();
-        Ok(rows)
+        Ok(Rows { of_table, of_index })
     }
 
     /// Raises that there are two rows with this key, unless NULLs make them differ; in the words of the
     /// server.
-    fn refuse<const N: usize>(&self, entry: &Entry<N>) {
-        let (mut values, mut nulls, mut stored) = (Vec::new(), Vec::new(), Vec::new());
-        self.reader.layout.unpack(entry, |_, value| {
-            nulls.push(value.is_none());
-            stored.push(value.unwrap_or_default());
-        });
+    fn refuse<K>(&self, form: &impl KeyForm<K>, key: &K) {
+        let mut tuple = Vec::new();
+        form.form(key, form.column_count(), &mut tuple);
+        // SAFETY: as long as the tuple, and aligned as one must be.
+        let copy = unsafe { pg_sys::palloc(tuple.len()) }.cast::<u8>();
+        // SAFETY: just allocated.
+        unsafe { std::ptr::copy_nonoverlapping(tuple.as_ptr(), copy, tuple.len()) };
+        let mut values = vec![pg_sys::Datum::null(); form.column_count()];
+        let mut nulls = vec![false; form.column_count()];
+        // SAFETY: the index is open; a tuple of it, and room for its columns.
+        unsafe {
+            pg_sys::index_deform_tuple(
+                copy.cast(),
+                (*self.index).rd_att,
+                values.as_mut_ptr(),
+                nulls.as_mut_ptr(),
+            )
+        };
         if nulls.contains(&true) && !self.compares_nulls {
+            // SAFETY: allocated above; nothing refers to it any more.
+            unsafe { pg_sys::pfree(copy.cast()) };
             return;
-        }
-        for (column, stored) in self.reader.layout.columns().iter().zip(&stored) {
-            values.push(datum(column.kind, stored));
         }
         // SAFETY: the index is open; as many values as it has columns. Null if the user may not see them.
         let key = unsafe {
@@ -207,17 +223,5 @@ impl<'a> Work<'a> {
         ErrorReport::new(PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION, message, "pgmig")
             .set_detail(detail)
             .report(PgLogLevel::ERROR);
-    }
-}
-
-/// A stored value as the server passes it around: by reference if it is longer than a word.
-fn datum(kind: KeyKind, stored: &[u8; 16]) -> pg_sys::Datum {
-    let [a, b, c, d, e, f, g, h, ..] = *stored;
-    match kind.bytes() {
-        1 => pg_sys::Datum::from(a),
-        2 => pg_sys::Datum::from(i16::from_ne_bytes([a, b])),
-        4 => pg_sys::Datum::from(i32::from_ne_bytes([a, b, c, d])),
-        8 => pg_sys::Datum::from(i64::from_ne_bytes([a, b, c, d, e, f, g, h])),
-        _ => pg_sys::Datum::from(stored.as_ptr()),
     }
 }

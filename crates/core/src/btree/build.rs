@@ -2,11 +2,10 @@
 
 use super::page::{FIRST_BLOCK, FIRST_KEY, Page};
 use super::tuple::{
-    TID_BYTES, TupleFormer, add_posting_list, lowest_of, lowest_pivot, set_downlink,
+    Key, KeyForm, TID_BYTES, add_posting_list, lowest_of, lowest_pivot, set_downlink,
     turn_into_pivot,
 };
 use crate::heap::page::{PAGE_BYTES, POINTER_BYTES, PageBytes};
-use crate::heap::sort::{Entry, KeyLayout};
 
 /// `BTREE_NONLEAF_FILLFACTOR`, in percent.
 const INNER_FILL_FACTOR: usize = 70;
@@ -35,77 +34,79 @@ pub struct Root {
 
 /// Builds an index; each page goes to `write` once, with its block number, when it is complete. The
 /// metapage is the caller's business.
-pub struct Builder<'a, const N: usize, W> {
-    former: TupleFormer<'a>,
+pub struct Builder<'a, K, F, W> {
+    form: &'a F,
     options: Options,
     levels: Levels<W>,
     /// The key at hand and its tuple, not added yet.
-    pending: Option<Entry<N>>,
+    pending: K,
     tuple: Vec<u8>,
-    /// The places of the rows that have it, and how many a tuple can take.
+    /// The places of the rows that have it, none if there is no key at hand, and how many a tuple can
+    /// take.
     places: Vec<u64>,
     most_places: usize,
     /// What was added last, and before that.
-    last: Option<Added<N>>,
-    before_last: Option<Added<N>>,
+    last: Added<K>,
+    before_last: Added<K>,
 }
 
 /// A tuple on the leaf at hand.
-#[derive(Debug, Clone, Copy)]
-struct Added<const N: usize> {
-    entry: Entry<N>,
+#[derive(Debug, Default)]
+struct Added<K> {
+    key: K,
     /// The place of its last row.
     last_place: u64,
     /// Where its posting list begins, if it has one.
     posting_offset: Option<u32>,
 }
 
-impl<'a, const N: usize, W: FnMut(u32, Box<PageBytes>)> Builder<'a, N, W> {
-    /// Begins an index of keys with this layout.
-    pub fn new(layout: &'a KeyLayout, options: Options, write: W) -> Self {
+impl<'a, K: Key, F: KeyForm<K>, W: FnMut(u32, Box<PageBytes>)> Builder<'a, K, F, W> {
+    /// Begins an index of keys of this form.
+    pub fn new(form: &'a F, options: Options, write: W) -> Self {
         let leaf_limit = PAGE_BYTES * (100 - options.fill_factor) / 100;
+        let added = || Added { key: K::default(), last_place: 0, posting_offset: None };
         Builder {
-            former: TupleFormer::new(layout),
+            form,
             options,
             levels: Levels { levels: Vec::new(), leaf_limit, next_block: FIRST_BLOCK, write },
-            pending: None,
+            pending: K::default(),
             tuple: Vec::new(),
             places: Vec::new(),
             most_places: 0,
-            last: None,
-            before_last: None,
+            last: added(),
+            before_last: added(),
         }
     }
 
     /// Adds a row, which comes after all others in the order of the index.
-    pub fn push(&mut self, entry: &Entry<N>) {
-        if let Some(pending) = self.pending {
-            if self.places.len() < self.most_places && pending.has_key_of(entry) {
-                self.places.push(entry.place);
+    pub fn push(&mut self, key: &K) {
+        if !self.places.is_empty() {
+            if self.places.len() < self.most_places && self.pending.has_key_of(key) {
+                self.places.push(key.place());
                 return;
             }
-            self.add(&pending);
+            self.add();
         }
-        self.former.form(entry, None, &mut self.tuple);
+        self.form.form(key, self.form.column_count(), &mut self.tuple);
         self.most_places = match self.options.deduplicates {
-            true => (MOST_POSTING_BYTES - self.tuple.len()) / TID_BYTES,
+            true => MOST_POSTING_BYTES.saturating_sub(self.tuple.len()) / TID_BYTES,
             false => 1,
         };
         self.places.clear();
-        self.places.push(entry.place);
-        self.pending = Some(*entry);
+        self.places.push(key.place());
+        self.pending.clone_from(key);
     }
 
     /// Ends the index; None if it has no rows.
     pub fn finish(mut self) -> Option<Root> {
-        if let Some(pending) = self.pending.take() {
-            self.add(&pending);
+        if !self.places.is_empty() {
+            self.add();
         }
         self.levels.finish()
     }
 
     /// Adds the pending tuple to the leaves.
-    fn add(&mut self, entry: &Entry<N>) {
+    fn add(&mut self) {
         let key_bytes = self.tuple.len();
         let mut posting_offset = None;
         if self.places.len() > 1 {
@@ -117,21 +118,23 @@ impl<'a, const N: usize, W: FnMut(u32, Box<PageBytes>)> Builder<'a, N, W> {
             self.levels.turn(0, high_key);
         }
         self.levels.push(0, &self.tuple, self.tuple.len() - key_bytes);
-        let last_place = self.places.last().copied().unwrap_or(entry.place);
-        self.before_last = self.last.replace(Added { entry: *entry, last_place, posting_offset });
+        // Keys are exchanged, not copied, for those that own memory.
+        std::mem::swap(&mut self.last, &mut self.before_last);
+        std::mem::swap(&mut self.last.key, &mut self.pending);
+        self.last.last_place = self.places.last().copied().unwrap_or_default();
+        self.last.posting_offset = posting_offset;
     }
 
     /// The high key of the leaf at hand, whose last item is about to go to the next one: that item in as
     /// few columns as tell it from the one before.
     fn high_key(&self) -> Vec<u8> {
         let mut pivot = Vec::new();
-        let (Some(left), Some(right)) = (&self.before_last, &self.last) else {
-            return pivot;
-        };
-        let equal = self.former.count_equal(&left.entry, &right.entry);
-        let is_told_by_place = equal == self.former.column_count();
-        let count = (equal + 1).min(self.former.column_count());
-        self.former.form(&right.entry, Some(count), &mut pivot);
+        let (left, right) = (&self.before_last, &self.last);
+        let column_count = self.form.column_count();
+        let equal = self.form.count_equal(&left.key, &right.key);
+        let is_told_by_place = equal == column_count;
+        let count = (equal + 1).min(column_count);
+        self.form.form(&right.key, count, &mut pivot);
         if let Some(offset) = right.posting_offset {
             set_downlink(&mut pivot, offset);
         }

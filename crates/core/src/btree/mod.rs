@@ -18,3 +18,4 @@ mod tests;
 pub use build::{Builder, Options, Root};
 pub use merge::Merge;
 pub use page::FIRST_BLOCK;
+pub use tuple::{Key, KeyForm};

@@ -4,12 +4,14 @@ use super::*;
 use crate::heap::key::KeyKind;
 use crate::heap::page::PageBytes;
 use crate::heap::sort::{Entry, KeyColumn, KeyLayout};
+use crate::heap::wide_key::{WideColumn, WideKind, WideLayout};
+use crate::heap::wide_sort::WideKeys;
 
 /// Pages in the order of their numbers; the metapage's place is empty.
-fn build<const N: usize>(
-    layout: &KeyLayout,
+fn build<K: Key, F: KeyForm<K>>(
+    layout: &F,
     options: Options,
-    entries: &[Entry<N>],
+    entries: &[K],
 ) -> (Vec<Option<Box<PageBytes>>>, Option<Root>) {
     let mut pages: Vec<Option<Box<PageBytes>>> = Vec::new();
     let mut builder = Builder::new(layout, options, |block, page| {
@@ -122,10 +124,37 @@ fn every_row_is_found_in_its_order() {
 }
 
 #[test]
+fn every_row_is_found_by_texts_of_any_length() {
+    let text = WideColumn {
+        kind: WideKind::Text,
+        is_descending: true,
+        has_nulls_first: true,
+        is_nullable: true,
+    };
+    let layout = WideLayout::new(&[text, text, text]).unwrap();
+    let mut keys = WideKeys::default();
+    for place in 0..20_000_u64 {
+        let length = usize::try_from(place * 7919 % 503).unwrap();
+        let long = [&(((length + 4) << 2) as u32).to_le_bytes()[..], &vec![b'l'; length]].concat();
+        let value = (place % 5 > 0).then_some(&long[..]);
+        keys.push(&layout, &[value, value, value], place * 3 + 1).unwrap();
+    }
+    keys.sort();
+    let mut sorted = Vec::new();
+    keys.for_each(|key| sorted.push(key.clone()));
+    let expected: Vec<u64> = sorted.iter().map(|key| key.place).collect();
+    for deduplicates in [true, false] {
+        let (pages, root) = build(&layout, Options { fill_factor: 90, deduplicates }, &sorted);
+        assert!(pages.iter().skip(1).all(Option::is_some));
+        assert_eq!(walk(&pages, root.unwrap()), expected);
+    }
+}
+
+#[test]
 fn an_index_without_rows_has_no_root() {
     let layout = KeyLayout::new(&[column(KeyKind::Uuid, false)]).unwrap();
     let options = Options { fill_factor: 90, deduplicates: true };
-    let (pages, root) = build::<2>(&layout, options, &[]);
+    let (pages, root) = build::<Entry<2>, _>(&layout, options, &[]);
     assert_eq!((pages.len(), root), (0, None));
 }
 
@@ -141,9 +170,15 @@ fn runs_are_merged_whatever_their_lengths() {
         (0..500).map(|number| entry(number * 2 - 100, 2)).collect(),
     ];
     let mut rests: Vec<_> = runs.iter().map(|run| run.iter()).collect();
-    let merged: Vec<_> =
-        Merge::new(runs.len(), |run, entries| entries.extend(rests[run].by_ref().take(7)))
-            .collect();
+    let mut merged = Vec::new();
+    let merge = Merge::new(runs.len(), |run, entry: &mut Entry<1>| match rests[run].next() {
+        Some(next) => {
+            *entry = *next;
+            true
+        }
+        None => false,
+    });
+    merge.for_each(|entry| merged.push(*entry));
     let mut expected = runs.concat();
     expected.sort_unstable();
     assert_eq!(merged, expected);

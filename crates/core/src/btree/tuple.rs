@@ -9,6 +9,7 @@
 
 use crate::heap::key::KeyKind;
 use crate::heap::sort::{Entry, KeyLayout};
+use crate::heap::wide_key::{Part, WideKey, WideLayout};
 
 /// Bytes of `IndexTupleData`, and of the same with a null bitmap.
 const HEADER_BYTES: usize = 8;
@@ -17,81 +18,173 @@ const HEADER_WITH_NULLS_BYTES: usize = 16;
 /// Where `t_info` is.
 const INFO: usize = 6;
 
-/// Bits of `t_info`: the size, and that the tid is none.
+/// Bits of `t_info`: the size, that the tid is none, that a column is of variable length.
 const SIZE_MASK: u16 = 0x1fff;
 const HAS_OTHER_TID: u16 = 0x2000;
+const HAS_VARIABLE: u16 = 0x4000;
 const HAS_NULLS: u16 = 0x8000;
 
 /// Bits of the offset number where it is not one of a row: `BT_PIVOT_HEAP_TID_ATTR`, `BT_IS_POSTING`.
 const HAS_ROW: u16 = 0x1000;
 const IS_POSTING: u16 = 0x2000;
 
+/// `VARATT_SHORT_MAX`: bytes of a text with a header of one byte, which it has if it is not longer.
+const MOST_SHORT_BYTES: usize = 0x7f;
+
+/// Where texts with a longer header begin.
+const TEXT_ALIGNMENT: usize = 4;
+
 /// Bytes of a row's place as it is stored.
 pub(super) const TID_BYTES: usize = 6;
 
-/// Forms the tuples of an index.
-pub(super) struct TupleFormer<'a> {
-    layout: &'a KeyLayout,
+/// A key of an index and the place of its row.
+pub trait Key: Clone + Default {
+    /// Block number times 65536 plus offset number.
+    fn place(&self) -> u64;
+    /// Whether both rows have the same key; NULL is the same as NULL.
+    fn has_key_of(&self, other: &Self) -> bool;
 }
 
-impl<'a> TupleFormer<'a> {
-    pub(super) fn new(layout: &'a KeyLayout) -> Self {
-        TupleFormer { layout }
+/// What is known of all keys of an index.
+pub trait KeyForm<K> {
+    fn column_count(&self) -> usize;
+    /// Puts the tuple of a row into `tuple`, with the first `count` columns.
+    fn form(&self, key: &K, count: usize, tuple: &mut Vec<u8>);
+    /// Columns at the beginning in which two keys are equal; NULL equals NULL.
+    fn count_equal(&self, one: &K, other: &K) -> usize;
+}
+
+impl<const N: usize> Key for Entry<N> {
+    fn place(&self) -> u64 {
+        self.place
     }
 
-    pub(super) fn column_count(&self) -> usize {
-        self.layout.columns().len()
+    fn has_key_of(&self, other: &Self) -> bool {
+        self.has_key_of(other)
+    }
+}
+
+impl<const N: usize> KeyForm<Entry<N>> for KeyLayout {
+    fn column_count(&self) -> usize {
+        self.columns().len()
     }
 
-    /// Puts the tuple of a row into `tuple`, with all columns or the first few.
-    pub(super) fn form<const N: usize>(
-        &self,
-        entry: &Entry<N>,
-        count: Option<usize>,
-        tuple: &mut Vec<u8>,
-    ) {
-        let count = count.unwrap_or(self.column_count());
-        tuple.clear();
-        tuple.extend_from_slice(&tid(entry.place));
-        tuple.extend_from_slice(&[0; 2]);
-        let mut nulls = None;
-        self.layout.unpack(entry, |index, value| {
+    fn form(&self, key: &Entry<N>, count: usize, tuple: &mut Vec<u8>) {
+        let mut draft = Draft::begin(tuple, key.place);
+        self.unpack(key, |index, value| {
             if index >= count {
                 return;
             }
             match value {
-                Some(value) => {
-                    let kind = self.layout.columns()[index].kind;
-                    pad(tuple, alignment(kind));
-                    tuple.extend_from_slice(&value[..usize::from(kind.bytes())]);
-                }
-                None => {
-                    if nulls.is_none() {
-                        let bitmap = [0; HEADER_WITH_NULLS_BYTES - HEADER_BYTES];
-                        tuple.splice(HEADER_BYTES..HEADER_BYTES, bitmap);
-                    }
-                    nulls = Some(nulls.unwrap_or(0_u32) | 1 << index);
-                }
+                Some(value) => draft.put_narrow(self.columns()[index].kind, &value),
+                None => draft.put_null(index),
             }
         });
+        draft.finish(count);
+    }
+
+    fn count_equal(&self, one: &Entry<N>, other: &Entry<N>) -> usize {
+        let count = self.columns().len();
+        let mut values = vec![None; count];
+        self.unpack(one, |index, value| values[index] = value);
+        let mut equal = vec![false; count];
+        self.unpack(other, |index, value| equal[index] = value == values[index]);
+        equal.iter().take_while(|equal| **equal).count()
+    }
+}
+
+impl Key for WideKey {
+    fn place(&self) -> u64 {
+        self.place
+    }
+
+    fn has_key_of(&self, other: &Self) -> bool {
+        self.has_key_of(other)
+    }
+}
+
+impl KeyForm<WideKey> for WideLayout {
+    fn column_count(&self) -> usize {
+        self.columns().len()
+    }
+
+    fn form(&self, key: &WideKey, count: usize, tuple: &mut Vec<u8>) {
+        let mut draft = Draft::begin(tuple, key.place);
+        self.decode(key, |index, part| {
+            if index >= count {
+                return;
+            }
+            match part {
+                Part::Null => draft.put_null(index),
+                Part::Narrow(kind, value) => draft.put_narrow(kind, &value),
+                Part::Text { bytes, mask } => draft.put_text(bytes, mask),
+            }
+        });
+        draft.finish(count);
+    }
+
+    fn count_equal(&self, one: &WideKey, other: &WideKey) -> usize {
+        self.count_equal(one, other)
+    }
+}
+
+/// A row's tuple in the making.
+struct Draft<'t> {
+    tuple: &'t mut Vec<u8>,
+    /// Columns that are NULL, if any.
+    nulls: Option<u32>,
+    /// `HAS_VARIABLE`, or none.
+    info: u16,
+}
+
+impl<'t> Draft<'t> {
+    fn begin(tuple: &'t mut Vec<u8>, place: u64) -> Self {
+        tuple.clear();
+        tuple.extend_from_slice(&tid(place));
+        tuple.extend_from_slice(&[0; 2]);
+        Draft { tuple, nulls: None, info: 0 }
+    }
+
+    fn put_null(&mut self, index: usize) {
+        if self.nulls.is_none() {
+            let bitmap = [0; HEADER_WITH_NULLS_BYTES - HEADER_BYTES];
+            self.tuple.splice(HEADER_BYTES..HEADER_BYTES, bitmap);
+        }
+        self.nulls = Some(self.nulls.unwrap_or(0) | 1 << index);
+    }
+
+    fn put_narrow(&mut self, kind: KeyKind, value: &[u8; 16]) {
+        pad(self.tuple, alignment(kind));
+        self.tuple.extend_from_slice(&value[..usize::from(kind.bytes())]);
+    }
+
+    /// Adds a text, whose bits are to be inverted where the mask's are set.
+    fn put_text(&mut self, text: &[u8], mask: u8) {
+        self.info |= HAS_VARIABLE;
+        if text.len() < MOST_SHORT_BYTES {
+            self.tuple.push((text.len() as u8 + 1) << 1 | 1);
+        } else {
+            pad(self.tuple, TEXT_ALIGNMENT);
+            self.tuple.extend_from_slice(&((text.len() as u32 + 4) << 2).to_le_bytes());
+        }
+        let start = self.tuple.len();
+        self.tuple.extend_from_slice(text);
+        if mask != 0 {
+            self.tuple[start..].iter_mut().for_each(|byte| *byte ^= mask);
+        }
+    }
+
+    /// Completes a tuple of the first `count` columns.
+    fn finish(self, count: usize) {
+        let tuple = self.tuple;
         pad(tuple, 8);
-        let mut info = tuple.len() as u16;
-        if let Some(nulls) = nulls {
+        let mut info = tuple.len() as u16 | self.info;
+        if let Some(nulls) = self.nulls {
             info |= HAS_NULLS;
             let present = !nulls & (u32::MAX >> (32 - count as u32));
             tuple[HEADER_BYTES..HEADER_BYTES + 4].copy_from_slice(&present.to_le_bytes());
         }
         put_u16(tuple, INFO, info);
-    }
-
-    /// Columns at the beginning in which two keys are equal; NULL equals NULL.
-    pub(super) fn count_equal<const N: usize>(&self, one: &Entry<N>, other: &Entry<N>) -> usize {
-        let count = self.column_count();
-        let mut values = vec![None; count];
-        self.layout.unpack(one, |index, value| values[index] = value);
-        let mut equal = vec![false; count];
-        self.layout.unpack(other, |index, value| equal[index] = value == values[index]);
-        equal.iter().take_while(|equal| **equal).count()
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! Reading: index builds and foreign key checks read whole tables for a few columns. `page` has line
 //! pointers and tuples, `deform` columns of a tuple, `key` values that sort as plain integers, `sort`
-//! many of them in order, `reference` keys of both ends of a foreign key, `key_set` and `byte_set`
-//! whether one is among many.
+//! many of them in order; `wide_key` has keys with texts, `wide_sort` many of these in order.
+//! `reference` has keys of both ends of a foreign key, `key_set` and `byte_set` whether one is among many.
 //!
 //! Writing: `rows` takes the rows out of a binary COPY, `form` makes tuples of them, `pglz` compresses
 //! long values, `fill` makes pages of tuples. `conversion` knows which values can be stored without
@@ -32,6 +32,8 @@ pub mod pglz;
 pub mod reference;
 pub mod rows;
 pub mod sort;
+pub mod wide_key;
+pub mod wide_sort;
 
 #[cfg(test)]
 mod tests;

@@ -37,6 +37,12 @@ pub struct Entry<const N: usize> {
     pub place: u64,
 }
 
+impl<const N: usize> Default for Entry<N> {
+    fn default() -> Self {
+        Entry { key: [0; N], place: 0 }
+    }
+}
+
 impl<const N: usize> Entry<N> {
     /// Whether both rows have the same key; NULL is the same as NULL.
     pub fn has_key_of(&self, other: &Self) -> bool {

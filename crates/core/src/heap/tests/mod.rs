@@ -2,4 +2,5 @@ mod converting;
 mod packing;
 mod reading;
 mod referencing;
+mod wide;
 mod writing;

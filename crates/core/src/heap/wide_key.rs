@@ -1,0 +1,206 @@
+//! Index keys with texts, as bytes that compare as the columns do.
+//!
+//! ```text
+//!   a flag that tells NULL from values, if nullable │ number, highest byte first
+//!                                                   │ text, a zero        … and the next column
+//! ```
+//!
+//! What sorts in descending order has its bits inverted, but for the flag. No key is the beginning of
+//! another one, as each column tells where it ends: where two keys differ, they do so before either ends.
+//! Texts compare by their bytes, as under the collation `C`.
+
+use std::cmp::Ordering;
+
+use super::deform::plain_value;
+use super::key::KeyKind;
+
+/// Bytes of a text at most: longer ones the server compresses in an index, if that pays
+/// (`TOAST_INDEX_TARGET`, which counts a header of 4).
+const MOST_TEXT_BYTES: usize = 8160 / 16 - 4;
+
+/// Bytes of a key at most, so that with a header, paddings and room for the row's place, its tuple is
+/// surely shorter than a third of a page (`BTMaxItemSize`).
+const MOST_KEY_BYTES: usize = 2300;
+
+/// What a column of a wide key holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WideKind {
+    Narrow(KeyKind),
+    /// `text` and `varchar`, that sort by their bytes.
+    Text,
+}
+
+/// A column of an index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WideColumn {
+    pub kind: WideKind,
+    pub is_descending: bool,
+    pub has_nulls_first: bool,
+    pub is_nullable: bool,
+}
+
+/// The columns of an index, first to last.
+#[derive(Debug, Clone)]
+pub struct WideLayout {
+    columns: Vec<WideColumn>,
+}
+
+/// A key and the place of its row: block number times 65536 plus offset number.
+#[derive(Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct WideKey {
+    pub(super) bytes: Vec<u8>,
+    pub place: u64,
+}
+
+impl Clone for WideKey {
+    fn clone(&self) -> Self {
+        WideKey { bytes: self.bytes.clone(), place: self.place }
+    }
+
+    /// Without taking memory anew.
+    fn clone_from(&mut self, other: &Self) {
+        self.set(&other.bytes, other.place);
+    }
+}
+
+impl WideKey {
+    /// Whether both rows have the same key; NULL is the same as NULL.
+    pub fn has_key_of(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+
+    pub(super) fn set(&mut self, bytes: &[u8], place: u64) {
+        self.bytes.clear();
+        self.bytes.extend_from_slice(bytes);
+        self.place = place;
+    }
+}
+
+/// A value is not one that a wide key can have, or the key is too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unfit;
+
+/// A column's part of a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part<'k> {
+    Null,
+    /// The stored form, in the first bytes.
+    Narrow(KeyKind, [u8; 16]),
+    /// A text; its bits are inverted by exclusive or with the mask.
+    Text {
+        bytes: &'k [u8],
+        mask: u8,
+    },
+}
+
+impl WideLayout {
+    /// None if there are more columns than an index can have, or none.
+    pub fn new(columns: &[WideColumn]) -> Option<Self> {
+        /// `INDEX_MAX_KEYS`.
+        const MOST_COLUMNS: usize = 32;
+        let is_usual = (1..=MOST_COLUMNS).contains(&columns.len());
+        is_usual.then(|| WideLayout { columns: columns.to_vec() })
+    }
+
+    /// The columns in their order.
+    pub fn columns(&self) -> &[WideColumn] {
+        &self.columns
+    }
+
+    /// Appends the key of stored values, one for each column; None is NULL.
+    pub(super) fn encode(
+        &self,
+        values: &[Option<&[u8]>],
+        into: &mut Vec<u8>,
+    ) -> Result<usize, Unfit> {
+        let start = into.len();
+        for (column, value) in self.columns.iter().zip(values) {
+            if column.is_nullable {
+                into.push(u8::from(value.is_none() != column.has_nulls_first));
+            }
+            let Some(value) = value else {
+                // Without a flag it could not be told from values.
+                if column.is_nullable { continue } else { return Err(Unfit) }
+            };
+            let from = into.len();
+            match column.kind {
+                WideKind::Narrow(kind) => {
+                    let number = kind.normalize(value).to_be_bytes();
+                    into.extend_from_slice(&number[number.len() - usize::from(kind.bytes())..]);
+                }
+                WideKind::Text => {
+                    let text = plain_value(value).ok_or(Unfit)?;
+                    if text.len() > MOST_TEXT_BYTES || memchr::memchr(0, text).is_some() {
+                        return Err(Unfit);
+                    }
+                    into.extend_from_slice(text);
+                    into.push(0);
+                }
+            }
+            if column.is_descending {
+                into[from..].iter_mut().for_each(|byte| *byte = !*byte);
+            }
+        }
+        let length = into.len() - start;
+        if length > MOST_KEY_BYTES { Err(Unfit) } else { Ok(length) }
+    }
+
+    /// Calls `each` with every column's number and part of the key.
+    pub fn decode<'k>(&self, key: &'k WideKey, mut each: impl FnMut(usize, Part<'k>)) {
+        let mut rest = &key.bytes[..];
+        for (index, column) in self.columns.iter().enumerate() {
+            let (part, length) = column.split(rest);
+            each(index, part);
+            rest = &rest[length..];
+        }
+    }
+
+    /// Columns at the beginning in which two keys are equal; NULL equals NULL.
+    pub fn count_equal(&self, one: &WideKey, other: &WideKey) -> usize {
+        let equal = count_common(&one.bytes, &other.bytes);
+        let mut at = 0;
+        self.columns
+            .iter()
+            .take_while(|column| {
+                at += column.split(&one.bytes[at..]).1;
+                at <= equal
+            })
+            .count()
+    }
+}
+
+impl WideColumn {
+    /// The column's part of what a key has left, and how many bytes it takes.
+    fn split<'k>(&self, rest: &'k [u8]) -> (Part<'k>, usize) {
+        let flag = usize::from(self.is_nullable);
+        if self.is_nullable && (rest[0] == 1) != self.has_nulls_first {
+            return (Part::Null, flag);
+        }
+        let rest = &rest[flag..];
+        let mask = if self.is_descending { u8::MAX } else { 0 };
+        match self.kind {
+            WideKind::Narrow(kind) => {
+                let length = usize::from(kind.bytes());
+                let mut number = [0; 16];
+                let from = number.len() - length;
+                number[from..].copy_from_slice(&rest[..length]);
+                number[from..].iter_mut().for_each(|byte| *byte ^= mask);
+                let stored = kind.restore(u128::from_be_bytes(number));
+                (Part::Narrow(kind, stored), flag + length)
+            }
+            WideKind::Text => {
+                let end = memchr::memchr(mask, rest).unwrap_or(rest.len());
+                (Part::Text { bytes: &rest[..end], mask }, flag + end + 1)
+            }
+        }
+    }
+}
+
+/// Bytes at the beginning that are the same.
+pub(super) fn count_common(one: &[u8], other: &[u8]) -> usize {
+    let most = one.len().min(other.len());
+    match one[..most].cmp(&other[..most]) {
+        Ordering::Equal => most,
+        _ => one.iter().zip(other).take_while(|(one, other)| one == other).count(),
+    }
+}
