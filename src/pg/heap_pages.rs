@@ -1,7 +1,6 @@
 //! All live rows of a heap table, page by page.
 
 use pgmig_core::heap::deform::Attribute;
-use pgmig_core::heap::key::KeyKind;
 use pgmig_core::heap::page::{PAGE_BYTES, Page, Pointer, Tuple};
 use pgrx::pg_sys;
 use pgrx::tupdesc::PgTupleDesc;
@@ -78,7 +77,6 @@ pub(super) struct TableAttribute {
     pub stored: Attribute,
     /// Its type, or the one under its domain.
     pub base: pg_sys::Oid,
-    pub kind: Option<KeyKind>,
     pub is_nullable: bool,
     pub collation: pg_sys::Oid,
 }
@@ -98,7 +96,6 @@ pub(super) fn attributes_of(table: pg_sys::Relation) -> Vec<TableAttribute> {
             TableAttribute {
                 stored: Attribute { length: attribute.attlen, alignment: alignment(attribute) },
                 base,
-                kind: KeyKind::of_type(base.to_u32()),
                 is_nullable: !attribute.attnotnull,
                 collation: attribute.attcollation,
             }
