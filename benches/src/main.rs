@@ -29,7 +29,7 @@ use pgmig_tests::{ClusterOptions, Installation, Pair};
 use crate::contest::hold_contest;
 use crate::parameters::Parameters;
 use crate::report::{print_contest, print_heading, print_setting, print_timelines};
-use crate::subject::SUBJECTS;
+use crate::subject::{SHAPES, SUBJECTS};
 use crate::targets::Results;
 use crate::tool::{TOOL_NAMES, Task, list_tools};
 
@@ -69,11 +69,11 @@ fn run_bench() -> Result<bool> {
     let parameters = Parameters::from_environment()?;
     let subjects = SUBJECTS.iter().map(|subject| subject.name);
     let sections: Vec<&str> = subjects.chain([parts::NAME, latency::NAME]).collect();
-    let known: Vec<&str> =
-        sections.iter().copied().chain(MORE_SECTIONS).chain(TOOL_NAMES).collect();
+    let more: Vec<&str> = SHAPES.iter().map(|subject| subject.name).chain(MORE_SECTIONS).collect();
+    let known: Vec<&str> = sections.iter().chain(&more).copied().chain(TOOL_NAMES).collect();
     parameters.check_names(&known)?;
     let tools = list_tools(&parameters)?;
-    let named = parameters.named(&MORE_SECTIONS);
+    let named = parameters.named(&more);
     let chosen = match parameters.named(&sections) {
         some if !some.is_empty() => [some, named].concat(),
         _ if !named.is_empty() => named,
@@ -87,7 +87,9 @@ fn run_bench() -> Result<bool> {
 
     let mut all_succeeded = true;
     let mut results = Results::default();
-    for subject in SUBJECTS.into_iter().filter(|subject| chosen.contains(&subject.name)) {
+    for subject in
+        SUBJECTS.into_iter().chain(SHAPES).filter(|subject| chosen.contains(&subject.name))
+    {
         eprintln!("{}: fill the source", subject.name);
         let size = subject.fill(&pair.source, parameters.scale)?;
         let job_count = parameters.job_count;

@@ -17,7 +17,7 @@ pub struct Subject {
 pub enum Content {
     /// A script, with psql variables besides `scale`, which counts if it is not among them.
     Script(Script, &'static [(&'static str, &'static str)]),
-    /// Statements.
+    /// Statements, in which `:scale` stands for the scale.
     Sql(&'static str),
 }
 
@@ -38,6 +38,18 @@ pub const SUBJECTS: [Subject; 2] = [
     Subject { name: "small_tables", content: Content::Script(Script::SmallTables, &[]) },
 ];
 
+/// Databases of other shapes, which all tools copy if they are asked for.
+pub const SHAPES: [Subject; 5] = [
+    Subject { name: "shop", content: Content::Sql(include_str!("shapes/shop.sql")) },
+    Subject { name: "events", content: Content::Sql(include_str!("shapes/events.sql")) },
+    Subject { name: "documents", content: Content::Sql(include_str!("shapes/documents.sql")) },
+    Subject { name: "wide", content: Content::Sql(include_str!("shapes/wide.sql")) },
+    Subject {
+        name: "medium_tables",
+        content: Content::Sql(include_str!("shapes/medium_tables.sql")),
+    },
+];
+
 impl Subject {
     /// Makes the database in the source cluster.
     pub fn fill(self, source: &Cluster, scale: f64) -> Result<Size> {
@@ -48,9 +60,11 @@ impl Subject {
                 let variables = [&[("scale", scale.as_str())], variables].concat();
                 script.load(source, self.name, &variables)?;
             }
-            Content::Sql(sql) => source.execute(self.name, sql)?,
+            Content::Sql(sql) => {
+                source.execute(self.name, &sql.replace(":scale", &scale.to_string()))?;
+            }
         }
-        source.execute(self.name, "vacuum")?;
+        source.execute(self.name, "vacuum analyze")?;
         read_size(source, self.name)
     }
 }
