@@ -56,7 +56,8 @@ pub(super) fn read_columns(
                 },
                 field,
                 conversion,
-                is_not_null: attribute.attnotnull,
+                // Of a generated one the executor knows better.
+                is_not_null: attribute.attnotnull && field.is_some(),
                 is_packable: storage != pg_sys::TYPSTORAGE_PLAIN,
                 is_compressed: is_pglz && storage == pg_sys::TYPSTORAGE_EXTENDED,
             },

@@ -198,7 +198,8 @@ fn is_long(table: &TableFacts, limits: &Limits) -> bool {
         (Some(rows), _) => table.rows > rows,
         (None, Some(_)) => table.rows > LONG_TABLE_ROWS,
         (None, None) => {
-            let is_long = table.rows > LONG_TABLE_ROWS || table.total_bytes > LONG_TABLE_BYTES;
+            let has_long_rows = table.total_bytes > LONG_TABLE_BYTES && limits.jobs > 1;
+            let is_long = table.rows > LONG_TABLE_ROWS || has_long_rows;
             is_long && table.total_bytes > share
         }
     }
