@@ -159,13 +159,17 @@ impl HeapLoad {
 /// Whether nothing but the heap and constraints has to be told of new rows.
 fn is_plain(relation: pg_sys::Relation) -> bool {
     // SAFETY: the relation is open.
-    let (class, triggers) = unsafe { (&*(*relation).rd_rel, (*relation).trigdesc) };
+    let (class, triggers, constraints) =
+        unsafe { (&*(*relation).rd_rel, (*relation).trigdesc, (*(*relation).rd_att).constr) };
+    // SAFETY: the descriptor's own. What their expressions raise is COPY's business so far.
+    let is_generated = !constraints.is_null() && unsafe { (*constraints).has_generated_stored };
     // SAFETY: the relation is open; the list is ours.
     let indexes = unsafe { pg_sys::RelationGetIndexList(relation) };
     heap_pages::is_heap_table(relation)
         && triggers.is_null()
         && indexes.is_null()
         && !class.relhasrules
+        && !is_generated
 }
 
 /// Raises unless the current subtransaction has made the table's file.
