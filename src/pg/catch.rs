@@ -17,6 +17,16 @@ pub fn catch<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
         .execute()
 }
 
+/// Calls functions of the server that pgmig declares itself: an ERROR in one unwinds from here, as it does
+/// from those of the bindings, instead of jumping over Rust's frames.
+///
+/// # Safety
+/// As the functions called; the call must leave nothing to be dropped where an ERROR can come.
+pub(super) unsafe fn guard<T>(call: impl FnOnce() -> T) -> T {
+    // SAFETY: by contract; this is the main thread, which alone may call the server.
+    unsafe { pgrx::pg_sys::ffi::pg_guard_ffi_boundary(call) }
+}
+
 fn convert_caught(cause: CaughtError) -> Error {
     match cause {
         CaughtError::PostgresError(report) | CaughtError::ErrorReport(report) => {

@@ -9,6 +9,8 @@ use std::ffi::CStr;
 
 use pgrx::pg_sys;
 
+use super::catch::guard;
+
 /// `_NL_COLLATE_NRULES` of the GNU C library's `langinfo.h`: by how many rules a locale compares texts.
 /// Without any, `strcoll` is `strcmp`.
 #[cfg(target_env = "gnu")]
@@ -26,7 +28,7 @@ pub fn compare_by_bytes() {
 #[cfg(not(feature = "pg18"))]
 pub(super) fn is_by_bytes(collation: pg_sys::Oid) -> bool {
     // SAFETY: a look-up; false for what is no collation.
-    unsafe { lc_collate_is_c(collation) }
+    unsafe { guard(|| lc_collate_is_c(collation)) }
 }
 
 /// Whether the server compares texts under a collation by their bytes.
@@ -36,7 +38,7 @@ pub(super) fn is_by_bytes(collation: pg_sys::Oid) -> bool {
         return false;
     }
     // SAFETY: a collation of the catalog; raises if it cannot be used.
-    let locale = unsafe { pg_newlocale_from_collation(collation) };
+    let locale = unsafe { guard(|| pg_newlocale_from_collation(collation)) };
     // SAFETY: lives as long as the process.
     unsafe { locale.as_ref() }.is_some_and(|locale| locale.collate_is_c)
 }
@@ -63,8 +65,7 @@ fn tell_server() {
     let name = name.to_owned();
     // SAFETY: a locale that always exists; no other thread runs.
     unsafe { libc::setlocale(libc::LC_COLLATE, c"C".as_ptr()) };
-    // SAFETY: a look-up, false under ICU.
-    unsafe { lc_collate_is_c(pg_sys::DEFAULT_COLLATION_OID) };
+    is_by_bytes(pg_sys::DEFAULT_COLLATION_OID);
     // SAFETY: the locale that was set before.
     unsafe { libc::setlocale(libc::LC_COLLATE, name.as_ptr()) };
 }
@@ -75,7 +76,7 @@ fn tell_server() {
     /// `COLLPROVIDER_LIBC`.
     const LIBC: u8 = b'c';
     // SAFETY: the database's own locale, which lives as long as the process.
-    let locale = unsafe { pg_newlocale_from_collation(pg_sys::DEFAULT_COLLATION_OID) };
+    let locale = unsafe { guard(|| pg_newlocale_from_collation(pg_sys::DEFAULT_COLLATION_OID)) };
     // SAFETY: as above.
     if let Some(locale) = unsafe { locale.as_mut() }
         && locale.provider == LIBC

@@ -2,6 +2,8 @@
 
 use pgrx::pg_sys;
 
+use super::catch::guard;
+
 /// For what is locked already, or stays locked.
 pub(super) const NO_LOCK: pg_sys::LOCKMODE = pg_sys::NoLock as pg_sys::LOCKMODE;
 
@@ -30,11 +32,7 @@ impl OpenRelation {
 /// Locks a table with all that inherit from it, partitions too, at any depth, and lists them.
 pub(super) fn lock_family(table: pg_sys::Oid, lock: pg_sys::LOCKMODE) -> Vec<pg_sys::Oid> {
     // SAFETY: raises if a lock is not to be had; a list in the current memory context.
-    let list = unsafe {
-        pg_sys::ffi::pg_guard_ffi_boundary(|| {
-            find_all_inheritors(table, lock, std::ptr::null_mut())
-        })
-    };
+    let list = unsafe { guard(|| find_all_inheritors(table, lock, std::ptr::null_mut())) };
     // SAFETY: the table itself at least is in it.
     let (cells, length) = unsafe { ((*list).elements, (*list).length) };
     (0..usize::try_from(length).unwrap_or(0))

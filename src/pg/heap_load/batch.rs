@@ -8,6 +8,9 @@ use pgrx::pg_sys;
 const BATCH_ROWS: usize = 1000;
 const BATCH_BYTES: usize = 256 * 1024;
 
+/// Where tuples begin, and slots want them to.
+const ALIGNMENT: usize = 8;
+
 /// Bytes of memory for tuples that are kept from one batch to the next.
 const KEPT_BYTES: usize = 4 * 1024 * 1024;
 
@@ -52,7 +55,7 @@ impl Batch {
     pub(super) fn header(&mut self, index: usize) -> &mut pg_sys::HeapTupleData {
         let (start, length) = self.lengths[index];
         let base = self.bytes.as_mut_ptr();
-        if base.align_offset(8) != 0 {
+        if base.align_offset(ALIGNMENT) != 0 {
             pgrx::error!("memory for tuples is not aligned");
         }
         let header = &mut self.headers[index];
@@ -77,6 +80,23 @@ impl Batch {
             // SAFETY: slot, header and tuple live until the batch is cleared.
             unsafe { pg_sys::ExecStoreHeapTuple(self.header(index), slot, false) };
         }
+    }
+
+    /// Takes the tuples over from the slots, in which they have changed.
+    pub(super) fn take_back(&mut self) {
+        let mut bytes = Vec::with_capacity(self.bytes.len());
+        for (slot, place) in self.slots.iter().zip(&mut self.lengths) {
+            let mut is_copy = false;
+            // SAFETY: the slot holds a row, of which it keeps the tuple.
+            let tuple = unsafe { &*pg_sys::ExecFetchSlotHeapTuple(*slot, true, &mut is_copy) };
+            let length = tuple.t_len as usize;
+            // SAFETY: the tuple has this length.
+            let tuple = unsafe { std::slice::from_raw_parts(tuple.t_data.cast::<u8>(), length) };
+            *place = (bytes.len(), length);
+            bytes.extend_from_slice(tuple);
+            bytes.resize(bytes.len().next_multiple_of(ALIGNMENT), 0);
+        }
+        self.bytes = bytes;
     }
 
     /// Inserts the stored tuples.

@@ -1,13 +1,25 @@
-//! What the executor says of new rows.
+//! What the executor does about new rows: generated columns, checks and partition bounds.
 
 use pgrx::pg_sys;
 
-/// Checks and partition bounds of a table, as the executor asks them.
+use crate::pg::catch::guard;
+
+unsafe extern "C-unwind" {
+    fn ExecComputeStoredGenerated(
+        table: *mut pg_sys::ResultRelInfo,
+        state: *mut pg_sys::EState,
+        slot: *mut pg_sys::TupleTableSlot,
+        command: pg_sys::CmdType::Type,
+    );
+}
+
+/// Generated columns, checks and partition bounds of a table, as the executor sees to them.
 pub(super) struct Checks {
     state: *mut pg_sys::EState,
     table: *mut pg_sys::ResultRelInfo,
     has_constraints: bool,
     is_partition: bool,
+    is_generated: bool,
 }
 
 impl Checks {
@@ -16,7 +28,10 @@ impl Checks {
         // SAFETY: the relation is open.
         let (constraints, class) = unsafe { ((*(*relation).rd_att).constr, &*(*relation).rd_rel) };
         // SAFETY: the descriptor's own.
-        let has_constraints = !constraints.is_null() && unsafe { (*constraints).num_check } > 0;
+        let is_generated = !constraints.is_null() && unsafe { (*constraints).has_generated_stored };
+        // SAFETY: as above. A generated column may also be one that must not be NULL.
+        let has_constraints =
+            is_generated || !constraints.is_null() && unsafe { (*constraints).num_check } > 0;
         if !has_constraints && !class.relispartition {
             return None;
         }
@@ -29,11 +44,24 @@ impl Checks {
         unsafe { (*table).type_ = pg_sys::NodeTag::T_ResultRelInfo };
         // SAFETY: a relation outside any query, which is what number 0 stands for.
         unsafe { pg_sys::InitResultRelInfo(table, relation, 0, std::ptr::null_mut(), 0) };
-        Some(Checks { state, table, has_constraints, is_partition: class.relispartition })
+        let is_partition = class.relispartition;
+        Some(Checks { state, table, has_constraints, is_partition, is_generated })
     }
 
-    /// Raises if the row violates one.
+    /// Whether the table has generated columns, so that rows change.
+    pub(super) fn is_generated(&self) -> bool {
+        self.is_generated
+    }
+
+    /// Computes the generated columns of a row, and raises if it violates something.
     pub(super) fn run(&self, slot: *mut pg_sys::TupleTableSlot) {
+        if self.is_generated {
+            // SAFETY: the slot holds a row of the table, and a longer-lived one after that.
+            unsafe {
+                let command = pg_sys::CmdType::CMD_INSERT;
+                guard(|| ExecComputeStoredGenerated(self.table, self.state, slot, command))
+            };
+        }
         if self.has_constraints {
             // SAFETY: the slot holds a row of the table.
             unsafe { pg_sys::ExecConstraints(self.table, slot, self.state) };

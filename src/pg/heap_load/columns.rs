@@ -19,8 +19,8 @@ pub(super) struct Definition {
     pub(super) is_by_value: bool,
 }
 
-/// The table's columns, with their places among `names`; None if one that is not dropped is missing
-/// there, so that it has to get a default.
+/// The table's columns, with their places among `names`; None if one that is neither dropped nor generated is
+/// missing there, so that it has to get a default.
 pub(super) fn read_columns(
     relation: pg_sys::Relation,
     names: &[String],
@@ -34,8 +34,9 @@ pub(super) fn read_columns(
     for index in 0..descriptor.len() {
         let attribute = descriptor.get(index)?;
         let field = names.iter().position(|name| name == attribute.name());
+        let is_stored = attribute.attgenerated as u8 == pg_sys::ATTRIBUTE_GENERATED_STORED;
         let field = field.filter(|_| !attribute.attisdropped);
-        if field.is_none() && !attribute.attisdropped {
+        if field.is_none() && !attribute.attisdropped && !is_stored {
             return None;
         }
         count += usize::from(field.is_some());
@@ -55,7 +56,8 @@ pub(super) fn read_columns(
                 },
                 field,
                 conversion,
-                is_not_null: attribute.attnotnull,
+                // Of a generated one the executor knows better.
+                is_not_null: attribute.attnotnull && field.is_some(),
                 is_packable: storage != pg_sys::TYPSTORAGE_PLAIN,
                 is_compressed: is_pglz && storage == pg_sys::TYPSTORAGE_EXTENDED,
             },

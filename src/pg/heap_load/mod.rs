@@ -5,8 +5,8 @@
 //!                                                         └─ `pages`, all others
 //! ```
 //!
-//! For tables where COPY would do no more than that: a heap without triggers, indexes and generated
-//! columns. Checks and partition bounds are asked as COPY asks them. Values are the type's receive
+//! For tables where COPY would do no more than that: a heap without triggers and indexes. Generated columns,
+//! checks and partition bounds are left to the executor, as COPY leaves them to it. Values are the type's receive
 //! function's business wherever there is any doubt about them, TOAST is the heap's.
 
 mod batch;
@@ -124,6 +124,9 @@ impl HeapLoad {
         }
         if let Some(checks) = &self.checks {
             self.batch.slots().iter().for_each(|slot| checks.run(*slot));
+            if checks.is_generated() && self.pages.is_some() {
+                self.batch.take_back();
+            }
         }
         context.run(|| match &mut self.pages {
             Some(pages) => pages.insert(&mut self.batch),
@@ -156,17 +159,13 @@ impl HeapLoad {
 /// Whether nothing but the heap and constraints has to be told of new rows.
 fn is_plain(relation: pg_sys::Relation) -> bool {
     // SAFETY: the relation is open.
-    let (class, triggers, constraints) =
-        unsafe { (&*(*relation).rd_rel, (*relation).trigdesc, (*(*relation).rd_att).constr) };
-    // SAFETY: the descriptor's own.
-    let is_generated = !constraints.is_null() && unsafe { (*constraints).has_generated_stored };
+    let (class, triggers) = unsafe { (&*(*relation).rd_rel, (*relation).trigdesc) };
     // SAFETY: the relation is open; the list is ours.
     let indexes = unsafe { pg_sys::RelationGetIndexList(relation) };
     heap_pages::is_heap_table(relation)
         && triggers.is_null()
         && indexes.is_null()
         && !class.relhasrules
-        && !is_generated
 }
 
 /// Raises unless the current subtransaction has made the table's file.

@@ -10,6 +10,7 @@ use pgmig_core::heap::form::TOAST_THRESHOLD;
 use pgrx::pg_sys;
 
 use super::batch::Batch;
+use crate::pg::catch::guard;
 use crate::pg::heap_pages;
 use crate::pg::page_writer::{File, PAGES_PER_RECORD, PageWriter, needs_log};
 
@@ -79,11 +80,10 @@ impl Pages {
     pub(super) fn insert(&mut self, batch: &mut Batch) {
         // SAFETY: the relation is open; raises if a serializable transaction has read too much.
         unsafe {
-            CheckForSerializableConflictIn(
-                self.relation,
-                std::ptr::null_mut(),
-                pg_sys::InvalidBlockNumber,
-            )
+            guard(|| {
+                let (place, block) = (std::ptr::null_mut(), pg_sys::InvalidBlockNumber);
+                CheckForSerializableConflictIn(self.relation, place, block)
+            })
         };
         for index in 0..batch.lengths.len() {
             let (start, length) = batch.lengths[index];
@@ -125,7 +125,8 @@ impl Pages {
         let header = batch.header(index);
         // SAFETY: the relation is open, the tuple formed for it; in the context of the batch.
         let toasted = unsafe {
-            heap_toast_insert_or_update(self.relation, header, std::ptr::null_mut(), options)
+            let old = std::ptr::null_mut();
+            guard(|| heap_toast_insert_or_update(self.relation, header, old, options))
         };
         // SAFETY: the same tuple, or a new one, with its length.
         let bytes = unsafe {

@@ -24,6 +24,7 @@ use std::ffi::{CStr, c_char, c_void};
 use pgrx::pg_sys;
 use pgrx::tupdesc::PgTupleDesc;
 
+use super::catch::guard;
 use super::heap_pages::{self, FEWEST_BLOCKS};
 use super::relation::{NO_LOCK, OpenRelation};
 use super::{spi, utility};
@@ -146,7 +147,7 @@ impl<'a> Target<'a> {
         let has_condition = unsafe { !(*self.statement).whereClause.is_null() };
         if has_condition {
             // SAFETY: the table is locked, the statement the parser's.
-            unsafe { transformIndexStmt(self.table, self.statement, self.text.as_ptr()) };
+            unsafe { guard(|| transformIndexStmt(self.table, self.statement, self.text.as_ptr())) };
         }
         // SAFETY: made by the parser; what parse analysis would do else is for expressions only.
         unsafe { (*self.statement).transformed = true };

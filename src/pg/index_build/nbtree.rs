@@ -4,6 +4,8 @@ use pgmig_core::btree::{Options, Root};
 use pgmig_core::heap::page::PageBytes;
 use pgrx::pg_sys;
 
+use crate::pg::catch::guard;
+
 /// `BTREE_DEFAULT_FILLFACTOR`, in percent.
 const DEFAULT_FILL_FACTOR: usize = 90;
 
@@ -50,8 +52,9 @@ pub(super) fn metapage(index: pg_sys::Relation, root: Option<Root>) -> Box<PageB
     let mut page = PageBytes::zeroed();
     let root = root.unwrap_or(Root { block: NO_BLOCK, level: 0 });
     let bytes = page.0.as_mut_ptr().cast();
+    let is_equal = is_equal_by_image(index);
     // SAFETY: a page of memory.
-    unsafe { _bt_initmetapage(bytes, root.block, root.level, is_equal_by_image(index)) };
+    unsafe { guard(|| _bt_initmetapage(bytes, root.block, root.level, is_equal)) };
     page
 }
 
@@ -65,11 +68,11 @@ pub(super) unsafe fn build(
     info: *mut pg_sys::IndexInfo,
 ) -> *mut pg_sys::IndexBuildResult {
     // SAFETY: by contract.
-    unsafe { btbuild(table, index, info) }
+    unsafe { guard(|| btbuild(table, index, info)) }
 }
 
 /// Whether keys are equal exactly if their bytes are.
 fn is_equal_by_image(index: pg_sys::Relation) -> bool {
     // SAFETY: the index is open.
-    unsafe { _bt_allequalimage(index, false) }
+    unsafe { guard(|| _bt_allequalimage(index, false)) }
 }

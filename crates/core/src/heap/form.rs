@@ -39,7 +39,7 @@ const LEAST_TOASTED: usize = 24;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Column {
     pub attribute: Attribute,
-    /// The column's place in the stream; None for a dropped column, which is NULL.
+    /// The column's place in the stream; None for a column that is dropped or generated: NULL for now.
     pub field: Option<usize>,
     pub conversion: Conversion,
     pub is_not_null: bool,
