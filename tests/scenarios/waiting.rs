@@ -186,3 +186,66 @@ fn object_names_in_rows_arrive_when_they_name_tables_and_are_refused_by_name_oth
     ensure!(error.message().contains("\"public.later\" does not exist"), "{error:?}");
     Ok(())
 }
+
+/// Materialized views of every kind: over tables, over each other, over what may read anything.
+const FILLED: &str = r#"
+    create schema "M %";
+    create type "M %".mood as enum ('sad', 'ok');
+    create table "M %"."T'" (id int primary key, m "M %".mood not null, x numeric) partition by hash (id);
+    create table "M %".t0 partition of "M %"."T'" for values with (modulus 2, remainder 0);
+    create table "M %".t1 partition of "M %"."T'" for values with (modulus 2, remainder 1);
+    insert into "M %"."T'" select i, 'ok', i from generate_series(1, 30000) i;
+    create table guarded (id int);
+    insert into guarded select generate_series(1, 100);
+    alter table guarded enable row level security;
+    create function count_all() returns bigint language sql stable as 'select count(*) from public.guarded';
+    create view "V %" as select m, sum(x) as total, count(*) as n from "M %"."T'" group by m;
+    create materialized view "a %" as select * from "V %" where m >= 'ok'::"M %".mood;
+    create materialized view "b %" as select n + 1 as n from "a %";
+    create unique index on "b %" (n);
+    create materialized view c as select count_all() as n, (select n from "b %") as m;
+    create materialized view d as select count(*) as n from guarded;
+    create materialized view e as select pg_catalog.query_to_xml('select count(*) from public.guarded', true, false, '') as x;
+    create materialized view f as select n from c;
+    create materialized view "by key" as select id, x from "M %"."T'" group by id;
+    create materialized view empty as select * from "V %" with no data;"#;
+
+#[test]
+fn materialized_views_are_filled_once_what_they_read_is_there() -> Result<()> {
+    let databases = Pair::shared()?.databases("filled")?;
+    databases.execute_on_source(FILLED)?;
+    for _ in 0..2 {
+        databases.migrate_and_match("{}")?;
+        databases.expect_same_schema()?;
+        for (query, expected) in [
+            (r#"select m, total, n from "a %""#, "ok|450015000|30000"),
+            (r#"select n from "b %""#, "30001"),
+            ("select n, m from c", "100|30001"),
+            ("select n from d", "100"),
+            ("select x::text like '%100%' from e", "t"),
+            ("select n from f", "100"),
+            (r#"select sum(x), count(*) from "by key""#, "450015000|30000"),
+        ] {
+            assert_eq!(databases.target_lines(query)?, [expected], "{query}");
+        }
+        // All others wait for everything, and what reads what is not known, too.
+        let early = "
+            with recursive waits (task_id, object, depends_on) as (
+                select t.task_id, t.object, t.depends_on from pgmig.tasks t
+                where t.kind = 'refresh' and t.run_id = (select max(run_id) from pgmig.runs)
+                union
+                select w.task_id, w.object, t.depends_on
+                from waits w join pgmig.tasks t on t.task_id = any (w.depends_on)
+                where t.run_id = (select max(run_id) from pgmig.runs))
+            select w.object
+            from waits w join pgmig.tasks t on t.task_id = any (w.depends_on)
+            where t.run_id = (select max(run_id) from pgmig.runs)
+            group by 1
+            having not bool_or(t.object = 'all rows and keys are in place')
+            order by 1";
+        let expected =
+            ["rows of materialized view public.a %", "rows of materialized view public.b %"];
+        assert_eq!(databases.target_lines(early)?, expected);
+    }
+    Ok(())
+}

@@ -258,13 +258,16 @@ impl Builder<'_> {
         self.push(TaskKind::Sequence, object, work, barrier.into_iter().collect());
     }
 
-    /// What is left of the schema, in order; materialized views are filled one by one.
-    pub(super) fn add_rest(&mut self, barrier: Option<i32>) {
+    /// What is left of the schema, in order; materialized views that are left are filled one by one.
+    pub(super) fn add_rest(&mut self, after: BTreeSet<i32>) {
         let input = self.input;
-        let mut last = barrier;
+        let mut last = after;
         let mut batch: Vec<usize> = Vec::new();
         for (position, item) in input.items.iter().enumerate() {
-            if self.stages[position] != Stage::Rest || !self.is_made(position) {
+            if self.stages[position] != Stage::Rest
+                || !self.is_made(position)
+                || self.task_of[position].is_some()
+            {
                 continue;
             }
             if item.kind == ItemKind::Refresh {
@@ -272,14 +275,9 @@ impl Builder<'_> {
                     continue;
                 }
                 last = self.add_rest_batch(&mut batch, last);
-                let statements = self.statements_of(item);
-                let work = Work::Statements { statements };
-                last = Some(self.push(
-                    TaskKind::Refresh,
-                    item.object.clone(),
-                    work,
-                    last.into_iter().collect(),
-                ));
+                let work = Work::Statements { statements: self.statements_of(item) };
+                let id = self.push(TaskKind::Refresh, item.object.clone(), work, last);
+                last = BTreeSet::from([id]);
                 continue;
             }
             batch.push(position);
@@ -290,11 +288,12 @@ impl Builder<'_> {
         self.add_rest_batch(&mut batch, last);
     }
 
+    /// Returns what comes after the batch: it, or if it is empty, `after`.
     pub(super) fn add_rest_batch(
         &mut self,
         batch: &mut Vec<usize>,
-        after: Option<i32>,
-    ) -> Option<i32> {
+        after: BTreeSet<i32>,
+    ) -> BTreeSet<i32> {
         if batch.is_empty() {
             return after;
         }
@@ -313,7 +312,7 @@ impl Builder<'_> {
             [] => String::new(),
         };
         let work = Work::Statements { statements };
-        let id = self.push(TaskKind::Ddl, object, work, after.into_iter().collect());
+        let id = self.push(TaskKind::Ddl, object, work, after);
         let names: Vec<_> = oids.iter().filter_map(|oid| self.table_name(*oid)).collect();
         if let Some(task) = self.last() {
             task.locks = lock_all(names.iter(), LockMode::AccessExclusive);
@@ -321,6 +320,6 @@ impl Builder<'_> {
         for position in batch.drain(..) {
             self.task_of[position] = Some(id);
         }
-        Some(id)
+        BTreeSet::from([id])
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   clear ─ schema ─┬─ copy ─┬─ index ─ constraint ─┬─ attach ─ foreign key ─┬─ the rest of the schema
-//!                   │        ├─ check               └─ analyze               └─ sequences
+//!                   │        ├─ check               ├─ analyze               └─ sequences
+//!                                                   └─ refresh, where it is known what is read
 //! ```
 //!
 //! Every task lists what it waits for and what it locks; nothing else orders them. Small tables share
@@ -13,6 +14,7 @@ mod copy;
 mod finish;
 mod foreign_key;
 mod key;
+mod refresh;
 mod schema;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -78,10 +80,11 @@ pub fn build(input: &Input<'_>) -> Plan {
     large_objects::add_copies(&mut builder.plan, input.large_objects, schema);
     builder.add_checks(schema);
     builder.add_analyze();
+    let refreshes = builder.add_refreshes(schema);
     let barrier = builder.add_barrier(schema);
     builder.add_sequences(barrier);
     let barrier = builder.add_amendments(barrier);
-    builder.add_rest(barrier);
+    builder.add_rest(barrier.into_iter().chain(refreshes).collect());
     builder.plan
 }
 
