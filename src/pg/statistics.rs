@@ -9,6 +9,7 @@ use pgrx::{IntoDatum, pg_sys};
 
 use super::heap_pages;
 use super::relation::OpenRelation;
+use super::utility;
 
 /// Kinds of statistics that a column can have, and attributes of `pg_statistic`.
 const SLOTS: usize = 5;
@@ -36,13 +37,24 @@ pub struct ColumnStatistics {
     pub bounds: Option<String>,
     /// Of the order of values and of rows.
     pub correlation: Option<f32>,
+    /// Arrays as text, for columns of arrays and of texts to be searched: most common elements, and their shares with
+    /// what `pg_stats` puts behind them.
+    pub common_elements: Option<(String, String)>,
+    /// An array as text: bounds of a histogram of the numbers of elements.
+    pub element_counts: Option<String>,
 }
 
-/// Sets what is known of a table and of its columns, given by their numbers, in place of what was known
-/// before. `rows` is for tables of which the number is not known yet.
+/// A column of a table by its number, or of an index the expression that is stored there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ColumnPlace {
+    pub index: Option<pg_sys::Oid>,
+    pub number: i16,
+}
+
+/// Sets what is known of a table and of its columns in place of what was known before. `rows` is for tables of which the number is not known yet.
 ///
 /// Locks the table as ANALYZE does. Raises on values that the columns' types do not take.
-pub fn set(table: pg_sys::Oid, rows: f64, columns: &[(i16, &ColumnStatistics)]) {
+pub fn set(table: pg_sys::Oid, rows: f64, columns: &[(ColumnPlace, &ColumnStatistics)]) {
     let lock = pg_sys::ShareUpdateExclusiveLock as pg_sys::LOCKMODE;
     let table = OpenRelation::open(table, lock);
     // SAFETY: the relation is open.
@@ -52,12 +64,86 @@ pub fn set(table: pg_sys::Oid, rows: f64, columns: &[(i16, &ColumnStatistics)]) 
     // SAFETY: all columns of a table that is locked.
     unsafe { pg_sys::RemoveStatistics(oid, 0) };
     let is_inherited = class.relkind as u8 == pg_sys::RELKIND_PARTITIONED_TABLE;
-    for (number, statistics) in columns {
-        if let Some(mut row) = Row::new(table.get(), *number, is_inherited, statistics) {
-            row.insert(catalog.get());
+    for (place, statistics) in columns {
+        let column = match place.index {
+            None => Column::of_table(table.get(), place.number),
+            Some(index) => Column::of_index(index, place.number),
+        };
+        if let Some(column) = column {
+            Row::new(&column, is_inherited, statistics).insert(catalog.get());
         }
     }
     describe(table.get(), rows, is_inherited);
+}
+
+/// What statistics are about.
+struct Column {
+    relation: pg_sys::Oid,
+    number: i16,
+    value_type: pg_sys::Oid,
+    collation: pg_sys::Oid,
+}
+
+impl Column {
+    /// None if there is no such column.
+    fn of_table(table: pg_sys::Relation, number: i16) -> Option<Self> {
+        // SAFETY: the relation is open, and stays so while this is used.
+        let (relation, descriptor) =
+            unsafe { ((*table).rd_id, PgTupleDesc::from_pg_unchecked((*table).rd_att)) };
+        let attribute = descriptor.get(usize::try_from(number).ok()?.checked_sub(1)?)?;
+        let (value_type, collation) = (attribute.atttypid, attribute.attcollation);
+        Some(Column { relation, number, value_type, collation })
+    }
+
+    /// An expression of an index, of which nothing is known after this. The type is the expression's, which the index
+    /// may store in another form, and the collation the index's, as ANALYZE has it.
+    fn of_index(index: pg_sys::Oid, number: i16) -> Option<Self> {
+        let index = OpenRelation::open(index, pg_sys::AccessShareLock as pg_sys::LOCKMODE);
+        let position = usize::try_from(number).ok()?.checked_sub(1)?;
+        // SAFETY: the index is open.
+        let form = unsafe { &*(*index.get()).rd_index };
+        let count = usize::try_from(form.indnatts).ok()?;
+        // SAFETY: an index has this many columns.
+        let keys = unsafe { form.indkey.values.as_slice(count) };
+        if keys.get(position) != Some(&0) {
+            return None;
+        }
+        let before = keys[..position].iter().filter(|key| **key == 0).count();
+        // SAFETY: the index is open; a copy in the current memory context.
+        let expressions = unsafe { pg_sys::RelationGetIndexExpressions(index.get()) };
+        let expressions = utility::elements::<pg_sys::Node>(expressions);
+        let expression: *const pg_sys::Node = *expressions.get(before)?;
+        // SAFETY: the index's expression and, as it has this column, its collation.
+        let (value_type, own, stored) = unsafe {
+            let stored = *(*index.get()).rd_indcollation.add(position);
+            (pg_sys::exprType(expression), pg_sys::exprCollation(expression), stored)
+        };
+        let collation = if stored == pg_sys::InvalidOid { own } else { stored };
+        // SAFETY: the index is open.
+        let relation = unsafe { (*index.get()).rd_id };
+        // SAFETY: one column of an index of a table that is locked.
+        unsafe { pg_sys::RemoveStatistics(relation, number) };
+        Some(Column { relation, number, value_type, collation })
+    }
+
+    /// The type of the elements of its values, the operator by which they are equal and their collation; None if
+    /// ANALYZE does not look at elements.
+    fn elements(&self) -> Option<(pg_sys::Oid, pg_sys::Oid, pg_sys::Oid)> {
+        if self.value_type == pg_sys::TSVECTOROID {
+            let operator = pg_sys::Oid::from(pg_sys::TextEqualOperator);
+            return Some((pg_sys::TEXTOID, operator, pg_sys::DEFAULT_COLLATION_OID));
+        }
+        // SAFETY: a look-up; no type for what is no array.
+        let element = unsafe { pg_sys::get_base_element_type(self.value_type) };
+        if element == pg_sys::InvalidOid {
+            return None;
+        }
+        // SAFETY: a look-up; the entry lives as long as the process.
+        let entry =
+            unsafe { &*pg_sys::lookup_type_cache(element, pg_sys::TYPECACHE_EQ_OPR as i32) };
+        let has_operator = entry.eq_opr != pg_sys::InvalidOid;
+        has_operator.then_some((entry.type_id, entry.eq_opr, self.collation))
+    }
 }
 
 /// A row of `pg_statistic`.
@@ -68,20 +154,10 @@ struct Row {
 }
 
 impl Row {
-    /// None if there is no such column, or ANALYZE is to pass it over.
-    fn new(
-        table: pg_sys::Relation,
-        number: i16,
-        is_inherited: bool,
-        statistics: &ColumnStatistics,
-    ) -> Option<Self> {
-        // SAFETY: the relation is open, and stays so while this is used.
-        let (oid, descriptor) =
-            unsafe { ((*table).rd_id, PgTupleDesc::from_pg_unchecked((*table).rd_att)) };
-        let attribute = descriptor.get(usize::try_from(number).ok()?.checked_sub(1)?)?;
+    fn new(column: &Column, is_inherited: bool, statistics: &ColumnStatistics) -> Self {
         let operators = (pg_sys::TYPECACHE_EQ_OPR | pg_sys::TYPECACHE_LT_OPR) as i32;
         // SAFETY: a look-up; the entry lives as long as the process.
-        let entry = unsafe { &*pg_sys::lookup_type_cache(attribute.atttypid, operators) };
+        let entry = unsafe { &*pg_sys::lookup_type_cache(column.value_type, operators) };
         let mut row = Row {
             values: [pg_sys::Datum::from(0_usize); ATTRIBUTES],
             nulls: [false; ATTRIBUTES],
@@ -89,17 +165,18 @@ impl Row {
         };
         row.nulls[NUMBERS..].fill(true);
         let first = [
-            oid.into_datum(),
-            number.into_datum(),
+            column.relation.into_datum(),
+            column.number.into_datum(),
             is_inherited.into_datum(),
             statistics.null_share.into_datum(),
             statistics.width.into_datum(),
             statistics.distinct.into_datum(),
         ];
         for (value, datum) in row.values.iter_mut().zip(first) {
-            *value = datum?;
+            // None of them is NULL.
+            *value = datum.unwrap_or(*value);
         }
-        let (value_type, collation) = (attribute.atttypid, attribute.attcollation);
+        let (value_type, collation) = (column.value_type, column.collation);
         let has = |operator: pg_sys::Oid| operator != pg_sys::InvalidOid;
         if let Some((values, shares)) = &statistics.common_values
             && has(entry.eq_opr)
@@ -121,7 +198,18 @@ impl Row {
             let numbers = vec![correlation].into_datum();
             row.add(pg_sys::STATISTIC_KIND_CORRELATION, entry.lt_opr, collation, numbers, None);
         }
-        Some(row)
+        if let Some((element, operator, collation)) = column.elements() {
+            if let Some((values, shares)) = &statistics.common_elements {
+                let shares = Some(read_array(shares, pg_sys::FLOAT4OID));
+                let values = Some(read_array(values, element));
+                row.add(pg_sys::STATISTIC_KIND_MCELEM, operator, collation, shares, values);
+            }
+            if let Some(counts) = &statistics.element_counts {
+                let counts = Some(read_array(counts, pg_sys::FLOAT4OID));
+                row.add(pg_sys::STATISTIC_KIND_DECHIST, operator, collation, counts, None);
+            }
+        }
+        row
     }
 
     /// Fills the next slot.

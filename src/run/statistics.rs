@@ -12,7 +12,7 @@ use pgrx::pg_sys;
 use pgrx::spi::Spi;
 
 use super::worker::TaskContext;
-use crate::pg::statistics::{self, ColumnStatistics};
+use crate::pg::statistics::{self, ColumnPlace, ColumnStatistics};
 use crate::pg::{spi, transaction};
 
 /// Tables of which the source is asked at once.
@@ -35,6 +35,8 @@ struct TableStatistics {
 
 /// A column with its name and its type by name.
 struct Column {
+    /// The index whose expression it is.
+    index: Option<String>,
     name: String,
     type_name: String,
     statistics: ColumnStatistics,
@@ -64,25 +66,26 @@ impl SourceStatistics {
 
     /// Takes in a row of `read_source.sql`.
     fn add(&mut self, row: Vec<Option<String>>) {
-        let Ok([oid, rows, name, type_name, nulls, width, distinct, common, shares, bounds, order]) =
-            <[Option<String>; 11]>::try_from(row)
-        else {
-            return;
-        };
+        let mut values = row.into_iter();
+        let mut next = || values.next().flatten();
+        let (oid, rows, index, name, type_name) = (next(), next(), next(), next(), next());
         let Some(oid) = number::<u32>(oid) else {
             return;
         };
         let statistics = ColumnStatistics {
-            null_share: number(nulls).unwrap_or(0.0),
-            width: number(width).unwrap_or(0),
-            distinct: number(distinct).unwrap_or(0.0),
-            common_values: common.zip(shares),
-            bounds,
-            correlation: number(order),
+            null_share: number(next()).unwrap_or(0.0),
+            width: number(next()).unwrap_or(0),
+            distinct: number(next()).unwrap_or(0.0),
+            common_values: next().zip(next()),
+            bounds: next(),
+            correlation: number(next()),
+            common_elements: next().zip(next()),
+            element_counts: next(),
         };
         let table = self.tables.entry(oid).or_default();
         table.rows = number(rows).unwrap_or(0.0);
         table.columns.push(Column {
+            index,
             name: name.unwrap_or_default(),
             type_name: type_name.unwrap_or_default(),
             statistics,
@@ -124,10 +127,11 @@ impl SourceStatistics {
 }
 
 impl TableStatistics {
-    /// The table of the target and the numbers of its columns with their statistics; None if it has others.
+    /// The table of the target and its columns with their statistics; None if it has others.
     fn find_target(&self, schema: &str, name: &str) -> Result<Option<Target<'_>>> {
-        let columns: HashMap<&str, &Column> =
-            self.columns.iter().map(|column| (column.name.as_str(), column)).collect();
+        let key = |column: &Column| (column.index.clone(), column.name.clone());
+        let columns: HashMap<_, &Column> =
+            self.columns.iter().map(|column| (key(column), column)).collect();
         let mut found = Vec::new();
         let mut table = None;
         let mut is_same = true;
@@ -136,13 +140,16 @@ impl TableStatistics {
             let rows = client.select(query, None, &[schema.into(), name.into()]);
             for row in rows.map_err(spi::spi_error)? {
                 table = row.get::<pg_sys::Oid>(1).map_err(spi::spi_error)?;
-                let number = row.get::<i16>(2).map_err(spi::spi_error)?;
-                let name = row.get::<&str>(3).map_err(spi::spi_error)?;
-                let type_name = row.get::<&str>(4).map_err(spi::spi_error)?;
-                let column = name.and_then(|name| columns.get(name));
+                let index = row.get::<String>(2).map_err(spi::spi_error)?;
+                let index_oid = row.get::<pg_sys::Oid>(3).map_err(spi::spi_error)?;
+                let number = row.get::<i16>(4).map_err(spi::spi_error)?;
+                let name = row.get::<String>(5).map_err(spi::spi_error)?;
+                let type_name = row.get::<&str>(6).map_err(spi::spi_error)?;
+                let column = name.and_then(|name| columns.get(&(index, name)));
                 match (number, column) {
                     (Some(number), Some(column)) if type_name == Some(&column.type_name) => {
-                        found.push((number, &column.statistics));
+                        let place = ColumnPlace { index: index_oid, number };
+                        found.push((place, &column.statistics));
                     }
                     _ => is_same = false,
                 }
@@ -154,8 +161,8 @@ impl TableStatistics {
     }
 }
 
-/// A table and what is known of its columns, by their numbers.
-type Target<'a> = (pg_sys::Oid, Vec<(i16, &'a ColumnStatistics)>);
+/// A table and what is known of its columns.
+type Target<'a> = (pg_sys::Oid, Vec<(ColumnPlace, &'a ColumnStatistics)>);
 
 fn number<T: std::str::FromStr>(text: Option<String>) -> Option<T> {
     text?.parse().ok()

@@ -28,11 +28,19 @@ const TABLES: &str = r#"
     insert into measured select g, date '2020-01-01' + g % 700, g % 10 from generate_series(1, 7000) g;
     create table outdated (id int, v int) with (autovacuum_enabled = false);
     insert into outdated select g, g % 4 from generate_series(1, 2000) g;
-    create table arrays (id int, a int[]) with (autovacuum_enabled = false);
-    insert into arrays select g, array[g % 3, g % 4] from generate_series(1, 2000) g;
-    create table expressive (id int, v text) with (autovacuum_enabled = false);
-    insert into expressive select g, 'V' || g % 5 from generate_series(1, 2000) g;
-    create index on expressive (lower(v));
+    create domain "ar rays" as text[];
+    create table arrays (id int, a int[], d "ar rays", t tsvector, w text[] collate "C")
+        with (autovacuum_enabled = false);
+    insert into arrays
+    select g, array[g % 3, null, g % 4], array['it''s', '"' || g % 5], to_tsvector('simple', 'it''s word' || g % 9),
+        case when g % 6 > 0 then array['x' || g % 8] end
+    from generate_series(1, 2000) g;
+    create table expressive (id int, v text, w text) with (autovacuum_enabled = false);
+    insert into expressive select g, 'V' || g % 5, 'w' || g % 50 from generate_series(1, 6000) g;
+    create index "ex pr" on expressive (id, lower(v), w, (id % 10), (v || w) collate "C") where id > 100;
+    create index on expressive using gin (to_tsvector('simple', v || ' ' || w));
+    create table spans (id int, s int4range) with (autovacuum_enabled = false);
+    insert into spans select g, int4range(g, g + 10) from generate_series(1, 2000) g;
     create table extended (a int, b int) with (autovacuum_enabled = false);
     insert into extended select g % 10, g % 20 from generate_series(1, 2000) g;
     create statistics both_columns on a, b from extended;
@@ -43,7 +51,7 @@ const TABLES: &str = r#"
 
 /// Each with what the server counts of changes up to then.
 const ANALYZE: &str =
-    r#"analyze "s.1"."na""me", measured, outdated, arrays, expressive, extended, half"#;
+    r#"analyze "s.1"."na""me", measured, outdated, arrays, expressive, spans, extended, half"#;
 const COUNT: &str = "select pg_stat_force_next_flush()";
 
 /// Changes of which the statistics know nothing: few rows, and many.
@@ -53,6 +61,7 @@ const CHANGES: &str = r#"
     update outdated set v = 5 where id <= 1500;
     update arrays set id = 1 where id <= 100;
     update expressive set v = 'W' where id <= 100;
+    update spans set id = 1 where id <= 100;
     update extended set a = 77 where a = 1;
     update half set v = 7 where id <= 100;"#;
 
@@ -85,28 +94,39 @@ fn statistics_come_from_the_source_where_they_hold() -> Result<()> {
     let rows = databases.source()?.query(KNOWN, &[])?;
     let source: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
     let target = databases.target_lines(KNOWN)?;
-    let copied = ["s.1.na\"me", "public.measured", "public.measured_1", "public.measured_2"];
-    assert_eq!(known_of(&source, &copied).len(), 13 + 3 * 3);
+    let copied = [
+        "s.1.na\"me",
+        "public.measured",
+        "public.measured_1",
+        "public.measured_2",
+        "public.arrays",
+        "public.expressive",
+        "public.ex pr",
+        "public.expressive_to_tsvector_idx",
+    ];
+    assert_eq!(known_of(&source, &copied).len(), 13 + 3 * 3 + 5 + 3 + 3 + 1);
     let differing: Vec<_> = known_of(&source, &copied)
         .into_iter()
         .filter(|line| !target.contains(&(*line).to_owned()))
         .collect();
     ensure!(differing.is_empty(), "{differing:#?}");
-    for table in ["outdated", "arrays", "expressive", "extended", "never", "half"] {
+    for table in ["outdated", "spans", "extended", "never", "half"] {
         let table = format!("public.{table}");
         let (there, here) = (known_of(&source, &[&table]), known_of(&target, &[&table]));
         ensure!(!here.is_empty(), "nothing is known of {table}");
         ensure!(there != here, "{table} has been analyzed");
     }
-    // Operators and collations are those of ANALYZE, and so are rows and pages.
+    // Operators and collations are those of ANALYZE, and so are rows and pages; a new GIN index counts its entries.
     let details = r#"
-        select c.relname || ' ' || c.reltuples::int || ' ' || c.relpages || coalesce(' ' || s.staattnum || ' ' || jsonb_build_array(
-            s.stakind1, s.staop1, s.stacoll1, s.stakind2, s.staop2, s.stacoll2, s.stakind3, s.staop3, s.stacoll3), '')
-        from pg_class c left join pg_statistic s on s.starelid = c.oid
-        where c.relname in ('na"me', 'measured', 'measured_1', 'measured_2', 'na"me_pkey', 'na"me_t_idx')
+        select c.relname || ' ' || case when a.amname = 'gin' then 0 else c.reltuples::int end || ' ' || c.relpages || coalesce(' ' || s.staattnum || ' ' || jsonb_build_array(
+            s.stakind1, s.staop1, s.stacoll1, s.stakind2, s.staop2, s.stacoll2, s.stakind3, s.staop3, s.stacoll3,
+            s.stakind4, s.staop4, s.stacoll4, s.stakind5, s.staop5, s.stacoll5), '')
+        from pg_class c left join pg_am a on a.oid = c.relam left join pg_statistic s on s.starelid = c.oid
+        where c.relname in ('na"me', 'measured', 'measured_1', 'measured_2', 'na"me_pkey', 'na"me_t_idx',
+            'arrays', 'expressive', 'ex pr', 'expressive_to_tsvector_idx')
         order by 1"#;
     let copied = databases.target_lines(details)?;
-    databases.execute_on_target(r#"analyze "s.1"."na""me", measured"#)?;
+    databases.execute_on_target(r#"analyze "s.1"."na""me", measured, arrays, expressive"#)?;
     let analyzed = databases.target_lines(details)?;
     let shape = |line: &String| line.split(' ').map(str::to_owned).take(3).collect::<Vec<_>>();
     assert_eq!(

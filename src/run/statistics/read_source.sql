@@ -1,11 +1,12 @@
 -- What ANALYZE has found out on the source about tables, if it still holds there. Parameter: {oids}, a list of
--- OIDs. Columns: OID, rows, column, its type, and what pg_stats says of it: share of NULLs, bytes, distinct values,
--- most common values and their shares, bounds of the histogram, correlation.
+-- OIDs. Columns: OID of the table, its rows, index whose expression the column is, column, its type, and what pg_stats
+-- says of it: share of NULLs, bytes, distinct values, most common values and their shares, bounds of the histogram,
+-- correlation, most common elements and their shares, histogram of the numbers of elements.
 --
 -- Of a table there are all columns or none. None if it was changed more than autovacuum tolerates; if it
--- has columns that are analyzed in a way of their own, such as arrays, or expressions in indexes, or extended
+-- has columns that are analyzed in a way of their own, other than arrays and texts to be searched, or extended
 -- statistics; or if other tables inherit from it.
-with relations as (
+with tables as (
   select
     c.oid,
     c.relkind,
@@ -29,43 +30,82 @@ with relations as (
         ) <= c.relpages / 10)
     and not exists (
       select
-      from pg_catalog.pg_index i
-      where i.indrelid = c.oid
-        and i.indexprs is not null)
-    and not exists (
-      select
       from pg_catalog.pg_statistic_ext e
       where e.stxrelid = c.oid)
 ),
-found as (
+columns as (
   select
-    r.oid,
-    r.reltuples,
+    t.oid as table_oid,
+    null::pg_catalog.name as index,
+    t.relname as relation,
     a.attnum,
     a.attname,
-    pg_catalog.format_type(a.atttypid, null) as type,
-    t.typanalyze = 0 and s.attname is not null as is_usable,
+    a.atttypid as type_oid,
+    a.atttypid as analyzed_oid
+  from tables t
+  join pg_catalog.pg_attribute a on a.attrelid = t.oid
+  where a.attnum > 0
+    and not a.attisdropped
+  union all
+  -- What an index stores may have another type than its expression: then its class of operators takes that.
+  select
+    t.oid,
+    c.relname,
+    c.relname,
+    a.attnum,
+    a.attname,
+    a.atttypid,
+    case when o.opckeytype = 0 then a.atttypid else o.opcintype end
+  from tables t
+  join pg_catalog.pg_index i on i.indrelid = t.oid
+  join pg_catalog.pg_class c on c.oid = i.indexrelid
+  join pg_catalog.pg_attribute a on a.attrelid = c.oid
+  join pg_catalog.pg_opclass o on o.oid = i.indclass[a.attnum - 1]
+  where t.relkind = 'r'
+    and i.indisvalid
+    and i.indkey[a.attnum - 1] = 0
+),
+found as (
+  select
+    t.oid,
+    t.reltuples,
+    c.index,
+    c.attnum,
+    c.attname,
+    pg_catalog.format_type(c.type_oid, null) as type,
+    s.attname is not null
+      and y.typanalyze in (
+        0,
+        'pg_catalog.array_typanalyze'::pg_catalog.regproc,
+        'pg_catalog.ts_typanalyze'::pg_catalog.regproc)
+      and (y.typtype <> 'p' or y.oid = 'pg_catalog.anyarray'::pg_catalog.regtype) as is_usable,
     s.null_frac,
     s.avg_width,
     s.n_distinct,
     s.most_common_vals,
     s.most_common_freqs,
     s.histogram_bounds,
-    s.correlation
-  from relations r
-  join pg_catalog.pg_attribute a on a.attrelid = r.oid
-  join pg_catalog.pg_type t on t.oid = a.atttypid
-  left join pg_catalog.pg_stats s
-    on s.schemaname = r.nspname
-    and s.tablename = r.relname
-    and s.attname = a.attname
-    and s.inherited = (r.relkind = 'p')
-  where a.attnum > 0
-    and not a.attisdropped
+    s.correlation,
+    s.most_common_elems,
+    s.most_common_elem_freqs,
+    s.elem_count_histogram
+  from tables t
+  join columns c on c.table_oid = t.oid
+  join pg_catalog.pg_type y on y.oid = c.analyzed_oid
+  -- Looked up one by one: the view would be read as a whole otherwise, with all columns of the database.
+  left join lateral (
+    select *
+    from pg_catalog.pg_stats s
+    where s.schemaname = t.nspname
+      and s.tablename = c.relation
+      and s.attname = c.attname
+      and s.inherited = (t.relkind = 'p')
+    offset 0) s on true
 )
 select
   f.oid,
   f.reltuples,
+  f.index,
   f.attname,
   f.type,
   f.null_frac,
@@ -74,10 +114,13 @@ select
   f.most_common_vals,
   f.most_common_freqs,
   f.histogram_bounds,
-  f.correlation
+  f.correlation,
+  f.most_common_elems,
+  f.most_common_elem_freqs,
+  f.elem_count_histogram
 from found f
 where (
     select pg_catalog.bool_and(o.is_usable)
     from found o
     where o.oid = f.oid)
-order by f.oid, f.attnum
+order by f.oid, f.index nulls first, f.attnum
