@@ -1,18 +1,15 @@
 -- What the server brings itself, as far as objects of the user name it: one row of model::Builtins.
 select
-  (
-    select pg_catalog.json_agg(
-      pg_catalog.json_build_object('name', f.name, 'min', f.min, 'max', f.max)
-      order by f.name, f.min, f.max)
-    from (
-      select distinct
-        p.proname as name,
-        p.pronargs - p.pronargdefaults as min,
-        case when p.provariadic = 0 then p.pronargs end as max
-      from pg_catalog.pg_proc p
-      where p.pronamespace = 'pg_catalog'::pg_catalog.regnamespace
-        and p.oid < 16384
-    ) f
+  -- Name, arguments without a default, all arguments unless there can be any number.
+  array(
+    select pg_catalog.concat_ws(
+      ' ',
+      p.proname,
+      p.pronargs - p.pronargdefaults,
+      case when p.provariadic = 0 then p.pronargs end)
+    from pg_catalog.pg_proc p
+    where p.pronamespace = 'pg_catalog'::pg_catalog.regnamespace
+      and p.oid < 16384
   ) as functions,
   array(
     select t.typname

@@ -18,8 +18,8 @@ use serde::de::DeserializeOwned;
 pub use self::batch::{Batch, Rows};
 use super::CatalogSession;
 use crate::model::{
-    Acl, Annotations, Catalog, Column, Comment, Constraint, Depend, Index, ObjectId, SecurityLabel,
-    ServerInfo, TypeDefinition, TypeInfo,
+    Acl, Annotations, Catalog, Column, Comment, Constraint, Definition, Depend, Index, ObjectId,
+    SecurityLabel, ServerInfo, TypeDefinition, TypeInfo,
 };
 use crate::{Error, Result};
 
@@ -29,9 +29,10 @@ struct OidRow {
     oid: u32,
 }
 
-/// What is read about tables besides themselves: about half of the work, for a session beside the one
-/// that reads all else.
+/// What is read about tables besides themselves, and of classes with few objects: about half of the work, for a
+/// session beside the one that reads all else.
 pub struct Keys {
+    definitions: Vec<Definition>,
     type_infos: Vec<TypeInfo>,
     constraints: Vec<Constraint>,
     indexes: Vec<Index>,
@@ -41,6 +42,7 @@ pub struct Keys {
 impl Keys {
     /// Completes what `read_objects` has read under the same snapshot.
     pub fn join(self, catalog: &mut Catalog) {
+        catalog.definitions = self.definitions;
         catalog.type_infos = self.type_infos;
         catalog.constraints = self.constraints;
         catalog.indexes = self.indexes;
@@ -62,8 +64,10 @@ pub fn read_keys(session: &mut dyn CatalogSession) -> Result<Keys> {
     let constraints = batch.add(include_str!("constraints.sql"));
     let indexes = batch.add(include_str!("indexes.sql"));
     let depends = batch.add(include_str!("depends.sql"));
+    let definitions = definitions::add(&mut batch);
     batch.run(session)?;
     Ok(Keys {
+        definitions: definitions.into_iter().flat_map(Rows::take).collect(),
         type_infos: type_infos.take(),
         constraints: constraints.take(),
         indexes: indexes.take(),
@@ -87,7 +91,6 @@ pub fn read_objects(session: &mut dyn CatalogSession) -> Result<Catalog> {
     let triggers = batch.add(include_str!("triggers.sql"));
     let rules = batch.add(include_str!("rules.sql"));
     let policies = batch.add(include_str!("policies.sql"));
-    let definitions = definitions::add(&mut batch);
     let default_acls = batch.add(include_str!("default_acls.sql"));
     let roles = batch.add(include_str!("roles.sql"));
     let database = batch.add(include_str!("database.sql"));
@@ -111,7 +114,6 @@ pub fn read_objects(session: &mut dyn CatalogSession) -> Result<Catalog> {
         triggers: triggers.take(),
         rules: rules.take(),
         policies: policies.take(),
-        definitions: definitions.into_iter().flat_map(Rows::take).collect(),
         default_acls: default_acls.take(),
         roles: roles.take(),
         database: database.take().pop().unwrap_or_default(),
