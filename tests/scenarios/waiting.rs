@@ -189,7 +189,12 @@ fn object_names_in_rows_arrive_when_they_name_tables_and_are_refused_by_name_oth
 
 /// Materialized views of every kind: over tables, over each other, over what may read anything.
 const FILLED: &str = r#"
+    create role waiting_owner;
     create schema "M %";
+    create table g (id int);
+    insert into g select generate_series(1, 10);
+    grant select on g to waiting_owner;
+    grant create on schema public to waiting_owner;
     create type "M %".mood as enum ('sad', 'ok');
     create table "M %"."T'" (id int primary key, m "M %".mood not null, x numeric) partition by hash (id);
     create table "M %".t0 partition of "M %"."T'" for values with (modulus 2, remainder 0);
@@ -208,12 +213,16 @@ const FILLED: &str = r#"
     create materialized view e as select pg_catalog.query_to_xml('select count(*) from public.guarded', true, false, '') as x;
     create materialized view f as select n from c;
     create materialized view "by key" as select id, x from "M %"."T'" group by id;
+    set role waiting_owner;
+    create materialized view "Own" as select id from g;
+    reset role;
     create materialized view empty as select * from "V %" with no data;"#;
 
 #[test]
 fn materialized_views_are_filled_once_what_they_read_is_there() -> Result<()> {
     let databases = Pair::shared()?.databases("filled")?;
     databases.execute_on_source(FILLED)?;
+    databases.execute_on_target("create role waiting_owner")?;
     for _ in 0..2 {
         databases.migrate_and_match("{}")?;
         databases.expect_same_schema()?;
@@ -224,6 +233,7 @@ fn materialized_views_are_filled_once_what_they_read_is_there() -> Result<()> {
             ("select n from d", "100"),
             ("select x::text like '%100%' from e", "t"),
             ("select n from f", "100"),
+            (r#"select count(*) from "Own""#, "10"),
             (r#"select sum(x), count(*) from "by key""#, "450015000|30000"),
         ] {
             assert_eq!(databases.target_lines(query)?, [expected], "{query}");

@@ -107,6 +107,8 @@ fn count_parts(task: &Task, database_bytes: f64, growth: Growth) -> usize {
     let limits = Limits {
         source_version: 150_000,
         database_bytes: database_bytes as i64,
+        // Makes no difference at such sizes.
+        is_even: false,
         jobs: i64::try_from(growth.job_count).unwrap_or(i64::MAX),
         partition_threshold: None,
         chunk_size: None,

@@ -226,7 +226,7 @@ fn read_facts(session: &mut Session, table: &str) -> TableFacts {
 fn limits(chunk_by: ChunkBy, facts: &TableFacts) -> Limits {
     let options = Options::parse(&json!({"partition_threshold": 1})).expect("valid options");
     let chunk_size = Some((facts.rows / RANGES).max(1));
-    Limits { chunk_by, chunk_size, ..Limits::new(&options, 150_000, 1 << 30, 2) }
+    Limits { chunk_by, chunk_size, ..Limits::new(&options, 150_000, &[1 << 30], 2) }
 }
 
 /// Asserts that every row of a table is in exactly one range; returns the rows in each.

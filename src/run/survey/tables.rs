@@ -97,9 +97,9 @@ impl<'a> Known<'a> {
 
     /// Decides how each table's rows travel: columns, wire format, ranges, and through which table.
     pub fn describe(&self, session: &Actor<Connection>) -> Result<Vec<DataTable>> {
-        let total = self.ordinary_tables().map(|table| table.total_bytes).sum();
+        let sizes: Vec<i64> = self.ordinary_tables().map(|table| table.total_bytes).collect();
         let version = self.source.catalog.server.version_num;
-        let limits = Limits::new(self.options(), version, total, self.run.job_count());
+        let limits = Limits::new(self.options(), version, &sizes, self.run.job_count());
         let formats = self.formats();
         let placement = Placement::new(self.wanted, &self.target.catalog.server);
         let by_oid: HashMap<u32, &Table> =

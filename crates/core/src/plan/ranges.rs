@@ -9,6 +9,9 @@
 //! Ranges are meant to be of equal bytes. They are cut at equal counts of pages or rows, since the bytes
 //! of single rows cannot be known without reading them.
 
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
 use serde::Deserialize;
 
 use crate::name::{QualifiedName, quote_ident, quote_literal, quote_qualified};
@@ -74,6 +77,8 @@ pub struct Limits {
     pub source_version: u32,
     /// Bytes of all that the run copies.
     pub database_bytes: i64,
+    /// Whether the jobs would have about as much to do each if no table were cut.
+    pub is_even: bool,
     pub jobs: i64,
     /// Rows above which a table is cut, if the user wants to say.
     pub partition_threshold: Option<i64>,
@@ -137,17 +142,36 @@ pub struct Range {
 }
 
 impl Limits {
-    /// The limits that the options set; `database_bytes` is the size of all tables to copy.
-    pub fn new(options: &Options, source_version: u32, database_bytes: i64, jobs: u32) -> Limits {
+    /// The limits that the options set; `table_bytes` are the sizes of all tables to copy.
+    pub fn new(options: &Options, source_version: u32, table_bytes: &[i64], jobs: u32) -> Limits {
         Limits {
             source_version,
-            database_bytes,
+            database_bytes: table_bytes.iter().fold(0, |sum, bytes| sum.saturating_add(*bytes)),
+            is_even: are_even(table_bytes, jobs),
             jobs: i64::from(jobs),
             partition_threshold: options.partition_threshold.map(saturate),
             chunk_size: options.chunk_size.map(saturate),
             chunk_by: options.chunk_by,
         }
     }
+}
+
+/// Whether whole tables, the largest first and each to the job that has least, leave no job with a tenth more than its
+/// share of the bytes.
+fn are_even(table_bytes: &[i64], jobs: u32) -> bool {
+    let jobs = i64::from(jobs.max(1));
+    let mut sizes = table_bytes.to_vec();
+    sizes.sort_unstable_by_key(|bytes| Reverse(*bytes));
+    let mut loads: BinaryHeap<Reverse<i64>> = (0..jobs).map(|_| Reverse(0)).collect();
+    let mut most: i64 = 0;
+    for bytes in &sizes {
+        if let Some(mut least) = loads.peek_mut() {
+            least.0 = least.0.saturating_add(*bytes);
+            most = most.max(least.0);
+        }
+    }
+    let share = sizes.iter().fold(0_i64, |sum, bytes| sum.saturating_add(*bytes)) / jobs;
+    most <= share.saturating_add(share / 10)
 }
 
 /// A count of rows as a bigint holds it.
@@ -191,16 +215,15 @@ pub fn count_ranges(table: &TableFacts, limits: &Limits) -> i64 {
 ///
 /// One that stays whole is cheaper on both sides: the source reads it in a few buffers instead of all that
 /// it has, and on the target its file belongs to one worker, which freezes the rows. So it is cut only
-/// if it would keep one worker busy while others have nothing left to do.
+/// if it would keep one worker busy while others have nothing left to do: not if whole tables come out even.
 fn is_long(table: &TableFacts, limits: &Limits) -> bool {
     let share = limits.database_bytes / limits.jobs.max(1) / SHARES_PER_JOB;
     match (limits.partition_threshold, limits.chunk_size) {
         (Some(rows), _) => table.rows > rows,
         (None, Some(_)) => table.rows > LONG_TABLE_ROWS,
         (None, None) => {
-            let has_long_rows = table.total_bytes > LONG_TABLE_BYTES && limits.jobs > 1;
-            let is_long = table.rows > LONG_TABLE_ROWS || has_long_rows;
-            is_long && table.total_bytes > share
+            let is_long = table.rows > LONG_TABLE_ROWS || table.total_bytes > LONG_TABLE_BYTES;
+            is_long && table.total_bytes > share && !limits.is_even
         }
     }
 }

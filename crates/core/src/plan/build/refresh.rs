@@ -1,11 +1,12 @@
 //! Rows of materialized views, as soon as what they read is there.
 //!
 //! What a query reads is known where nothing but tables, views and the server's own functions stand in
-//! it. All other materialized views are filled one after another behind everything else.
+//! it, and whether its owner may read that where nobody else owns any of it: privileges come last. All other
+//! materialized views are filled one after another behind everything else.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::{Builder, Stage, lock_all};
+use super::{Builder, Input, Stage, lock_all};
 use crate::ddl::{Item, ItemKind};
 use crate::model::TableKind;
 use crate::name::QualifiedName;
@@ -15,6 +16,49 @@ use crate::plan::task::{LockMode, TaskKind, Work};
 /// named in texts, large objects, settings, rights, sizes.
 const TELLTALES: [&str; 7] =
     ["pg_", "_to_xml", "lo_", "has_", "to_reg", "currval", "current_setting"];
+
+/// The schema that everybody may use.
+const PUBLIC: &str = "public";
+
+/// What there is to look up about items.
+struct Facts<'a> {
+    /// Views that get their queries later.
+    dummies: HashSet<Option<u32>>,
+    /// Owners of tables and views.
+    owners: HashMap<u32, &'a str>,
+    schema_owners: HashMap<&'a str, &'a str>,
+    /// Tasks that fill materialized views.
+    task_of: HashMap<Option<u32>, i32>,
+}
+
+impl<'a> Facts<'a> {
+    fn new(input: &Input<'a>) -> Self {
+        let with_body = |item: &Item| (item.kind == ItemKind::ViewBody).then_some(item.table_oid);
+        let tables = input.wanted.tables.iter().map(|table| (table.oid, table.owner.as_str()));
+        let views = input.wanted.views.iter().map(|view| (view.oid, view.owner.as_str()));
+        let schemas = input.wanted.schemas.iter();
+        Facts {
+            dummies: input.items.iter().filter_map(with_body).collect(),
+            owners: tables.chain(views).collect(),
+            schema_owners: schemas.map(|s| (s.name.as_str(), s.owner.as_str())).collect(),
+            task_of: HashMap::new(),
+        }
+    }
+
+    /// Whether a role may read something before privileges are granted.
+    fn may_read(&self, role: &str, item: &Item) -> bool {
+        match item.kind {
+            ItemKind::Schema => {
+                item.name == PUBLIC || self.schema_owners.get(item.name.as_str()) == Some(&role)
+            }
+            ItemKind::Table => self.owners.get(&item.id.oid) == Some(&role),
+            ItemKind::View | ItemKind::MaterializedView => {
+                item.table_oid.and_then(|oid| self.owners.get(&oid)) == Some(&role)
+            }
+            _ => true,
+        }
+    }
+}
 
 /// What the query of a materialized view reads.
 #[derive(Debug, Default)]
@@ -34,14 +78,12 @@ impl Builder<'_> {
             return tasks;
         }
         let analyzed = self.find_analyze_tasks();
-        let with_body = |item: &Item| (item.kind == ItemKind::ViewBody).then_some(item.table_oid);
-        let dummies: HashSet<_> = input.items.iter().filter_map(with_body).collect();
-        let mut task_of = HashMap::new();
+        let mut facts = Facts::new(input);
         for (position, item) in input.items.iter().enumerate() {
             if item.kind != ItemKind::Refresh || !self.is_made(position) {
                 continue;
             }
-            let Some(reads) = self.find_reads(item, &dummies, &task_of) else {
+            let Some(reads) = self.find_reads(item, &facts) else {
                 continue;
             };
             let mut needed = reads.refreshes;
@@ -64,20 +106,14 @@ impl Builder<'_> {
                 (task.rows, task.bytes) = (rows, bytes);
             }
             self.task_of[position] = Some(id);
-            task_of.insert(item.table_oid, id);
+            facts.task_of.insert(item.table_oid, id);
             tasks.insert(id);
         }
         tasks
     }
 
-    /// What the query of a materialized view reads; None if that is not known. `dummies` are views that get
-    /// their queries later, `task_of` has the tasks that fill other materialized views.
-    fn find_reads(
-        &self,
-        refresh: &Item,
-        dummies: &HashSet<Option<u32>>,
-        task_of: &HashMap<Option<u32>, i32>,
-    ) -> Option<Reads> {
+    /// What the query of a materialized view reads; None if that is not known, or its owner may not read it yet.
+    fn find_reads(&self, refresh: &Item, facts: &Facts<'_>) -> Option<Reads> {
         let items = &self.input.items;
         let mut reads = Reads::default();
         let is_own = |needed: &&usize| {
@@ -85,11 +121,17 @@ impl Builder<'_> {
             item.kind == ItemKind::MaterializedView && item.table_oid == refresh.table_oid
         };
         let own = *refresh.depends_on.iter().find(is_own)?;
+        let owner = *facts.owners.get(&refresh.table_oid?)?;
         let mut seen = HashSet::from([own]);
         let mut waiting = vec![own];
         while let Some(position) = waiting.pop() {
             let item = &items[position];
-            if self.stages[position] != Stage::Schema {
+            // What is on the target already may get its owner and privileges behind the rows.
+            let lacks = self.input.existing.present.get(&position);
+            if self.stages[position] != Stage::Schema
+                || lacks.is_some_and(|attributes| !attributes.is_empty())
+                || !facts.may_read(owner, item)
+            {
                 return None;
             }
             match item.kind {
@@ -103,12 +145,12 @@ impl Builder<'_> {
                     continue;
                 }
                 ItemKind::MaterializedView if position != own => {
-                    reads.refreshes.insert(*task_of.get(&item.table_oid)?);
+                    reads.refreshes.insert(*facts.task_of.get(&item.table_oid)?);
                     continue;
                 }
                 ItemKind::MaterializedView | ItemKind::View => {
                     let tells = |sql: &String| TELLTALES.iter().any(|name| sql.contains(name));
-                    if item.create.iter().any(tells) || dummies.contains(&item.table_oid) {
+                    if item.create.iter().any(tells) || facts.dummies.contains(&item.table_oid) {
                         return None;
                     }
                 }

@@ -16,7 +16,7 @@ fn table(rows: i64, main_bytes: i64, total_bytes: i64) -> TableFacts {
 
 fn limits(options: serde_json::Value) -> Limits {
     let options = Options::parse(&options).expect("valid options");
-    Limits::new(&options, 150_000, 2 * GB, 2)
+    Limits::new(&options, 150_000, &[2 * GB], 2)
 }
 
 fn column(name: &str, type_name: &str) -> KeyColumn {
@@ -65,6 +65,23 @@ fn small_tables_stay_whole_and_large_ones_are_cut() {
         let table = table(rows, total_bytes, total_bytes);
         assert_eq!(count_ranges(&table, &limits), expected, "{rows} {total_bytes}");
     }
+}
+
+#[test]
+fn tables_stay_whole_where_they_come_out_even() {
+    let count = |sizes: &[i64], jobs| {
+        let options = Options::parse(&json!({})).expect("valid options");
+        let limits = Limits::new(&options, 150_000, sizes, jobs);
+        count_ranges(&table(10_000_000, sizes[0], sizes[0]), &limits)
+    };
+    assert_eq!(count(&[500 * MB, 500 * MB], 2), 1);
+    assert_eq!(count(&[500 * MB, 455 * MB], 2), 1);
+    assert_eq!(count(&[500 * MB, 400 * MB], 2), 5);
+    assert_eq!(count(&[500 * MB, 250 * MB, 250 * MB], 2), 1);
+    assert_eq!(count(&[500 * MB, 500 * MB], 3), 7);
+    assert_eq!(count(&[500 * MB], 1), 1);
+    // What is large is cut in any case: a worker that dies must not lose that much.
+    assert_eq!(count(&[4 * GB, 4 * GB], 2), 16);
 }
 
 #[test]
