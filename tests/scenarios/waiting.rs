@@ -211,6 +211,7 @@ const FILLED: &str = r#"
     create materialized view c as select count_all() as n, (select n from "b %") as m;
     create materialized view d as select count(*) as n from guarded;
     create materialized view e as select pg_catalog.query_to_xml('select count(*) from public.guarded', true, false, '') as x;
+    create materialized view h as select nentry from ts_stat('select to_tsvector(''simple'', id::text) from public.g');
     create materialized view f as select n from c;
     create materialized view "by key" as select id, x from "M %"."T'" group by id;
     set role waiting_owner;
@@ -233,6 +234,7 @@ fn materialized_views_are_filled_once_what_they_read_is_there() -> Result<()> {
             ("select n from d", "100"),
             ("select x::text like '%100%' from e", "t"),
             ("select n from f", "100"),
+            ("select sum(nentry) from h", "10"),
             (r#"select count(*) from "Own""#, "10"),
             (r#"select sum(x), count(*) from "by key""#, "450015000|30000"),
         ] {

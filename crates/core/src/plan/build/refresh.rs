@@ -13,9 +13,20 @@ use crate::name::QualifiedName;
 use crate::plan::task::{LockMode, TaskKind, Work};
 
 /// Parts of names of the server's functions and views that tell of more than their arguments: of rows
-/// named in texts, large objects, settings, rights, sizes.
-const TELLTALES: [&str; 7] =
-    ["pg_", "_to_xml", "lo_", "has_", "to_reg", "currval", "current_setting"];
+/// named in texts, large objects, settings, rights, sizes, the catalog.
+const TELLTALES: [&str; 11] = [
+    "pg_",
+    "information_schema",
+    "_to_xml",
+    "ts_stat",
+    "ts_rewrite",
+    "lo_",
+    "loread",
+    "has_",
+    "to_reg",
+    "currval",
+    "current_setting",
+];
 
 /// The schema that everybody may use.
 const PUBLIC: &str = "public";
