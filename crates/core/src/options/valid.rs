@@ -122,7 +122,7 @@ pub const VALID: &[OptionSpec] = &[
         name: "partition_threshold",
         kind: Kind::Count(1..=MAX_ROWS),
         default: "null",
-        meaning: "rows above which a table is copied in ranges; null: a million, if it is large beside the others",
+        meaning: "rows above which a table is copied in ranges; null: a million, if whole tables would leave one job with more to do than others",
     },
     OptionSpec {
         name: "max_partitions",
