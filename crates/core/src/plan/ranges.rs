@@ -144,11 +144,14 @@ pub struct Range {
 impl Limits {
     /// The limits that the options set; `table_bytes` are the sizes of all tables to copy.
     pub fn new(options: &Options, source_version: u32, table_bytes: &[i64], jobs: u32) -> Limits {
+        let database_bytes =
+            table_bytes.iter().fold(0, |sum: i64, bytes| sum.saturating_add(*bytes));
+        let jobs = i64::from(jobs);
         Limits {
             source_version,
-            database_bytes: table_bytes.iter().fold(0, |sum, bytes| sum.saturating_add(*bytes)),
-            is_even: are_even(table_bytes, jobs),
-            jobs: i64::from(jobs),
+            database_bytes,
+            is_even: are_even(table_bytes, database_bytes / jobs.max(1), jobs),
+            jobs,
             partition_threshold: options.partition_threshold.map(saturate),
             chunk_size: options.chunk_size.map(saturate),
             chunk_by: options.chunk_by,
@@ -158,11 +161,10 @@ impl Limits {
 
 /// Whether whole tables, the largest first and each to the job that has least, leave no job with a tenth more than its
 /// share of the bytes.
-fn are_even(table_bytes: &[i64], jobs: u32) -> bool {
-    let jobs = i64::from(jobs.max(1));
+fn are_even(table_bytes: &[i64], share: i64, jobs: i64) -> bool {
     let mut sizes = table_bytes.to_vec();
     sizes.sort_unstable_by_key(|bytes| Reverse(*bytes));
-    let mut loads: BinaryHeap<Reverse<i64>> = (0..jobs).map(|_| Reverse(0)).collect();
+    let mut loads: BinaryHeap<Reverse<i64>> = (0..jobs.max(1)).map(|_| Reverse(0)).collect();
     let mut most: i64 = 0;
     for bytes in &sizes {
         if let Some(mut least) = loads.peek_mut() {
@@ -170,7 +172,6 @@ fn are_even(table_bytes: &[i64], jobs: u32) -> bool {
             most = most.max(least.0);
         }
     }
-    let share = sizes.iter().fold(0_i64, |sum, bytes| sum.saturating_add(*bytes)) / jobs;
     most <= share.saturating_add(share / 10)
 }
 

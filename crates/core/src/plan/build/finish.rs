@@ -29,8 +29,7 @@ impl Builder<'_> {
             let oid = by_target.get(&restored.table_oid).copied();
             let kind = match (restored.kind, oid) {
                 (ItemKind::Index, Some(oid)) => {
-                    needed.extend(self.copies_of.get(&oid).into_iter().flatten());
-                    needed.extend(self.keys_of.get(&oid).into_iter().flatten());
+                    needed.extend(self.rows_and_keys_of(oid));
                     TaskKind::Index
                 }
                 _ => {
@@ -175,8 +174,7 @@ impl Builder<'_> {
         let mut bytes = 0;
         for oid in oids {
             for member in self.with_descendants(*oid) {
-                needed.extend(self.copies_of.get(&member).into_iter().flatten());
-                needed.extend(self.keys_of.get(&member).into_iter().flatten());
+                needed.extend(self.rows_and_keys_of(member));
                 locked.extend(self.table_name(member));
                 let size = self.parts_by_oid.get(&member).map_or(0, |table| table.bytes);
                 bytes += size.min(ANALYZE_BYTES);

@@ -222,6 +222,12 @@ impl Builder<'_> {
         oids
     }
 
+    /// The tasks that bring a table's rows and build its indexes and keys.
+    pub(super) fn rows_and_keys_of(&self, oid: u32) -> impl Iterator<Item = i32> {
+        let tasks = [self.copies_of.get(&oid), self.keys_of.get(&oid)];
+        tasks.into_iter().flatten().flatten().copied()
+    }
+
     /// The tasks that an item has to wait for: those of the items it needs, and the rows of tables.
     pub(super) fn needs_of(
         &self,
@@ -252,13 +258,7 @@ impl Builder<'_> {
             }
             let sql = format!("alter table {} set logged", part.target.quoted());
             let object = format!("table {}", part.target);
-            let needed: BTreeSet<i32> =
-                [self.copies_of.get(&part.oid), self.keys_of.get(&part.oid)]
-                    .into_iter()
-                    .flatten()
-                    .flatten()
-                    .copied()
-                    .collect();
+            let needed = self.rows_and_keys_of(part.oid).collect();
             let mode = StatementMode::SetLogged;
             let statement = Statement { mode, ..Statement::new(&object, &sql) };
             let work = Work::Statements { statements: vec![statement] };

@@ -102,8 +102,7 @@ impl Builder<'_> {
             let (mut rows, mut bytes) = (0, 0);
             let mut names = Vec::new();
             for oid in &reads.tables {
-                needed.extend(self.copies_of.get(oid).into_iter().flatten());
-                needed.extend(self.keys_of.get(oid).into_iter().flatten());
+                needed.extend(self.rows_and_keys_of(*oid));
                 let part = self.parts_by_oid.get(oid);
                 rows += part.map_or(0, |part| part.rows);
                 bytes += part.map_or(0, |part| part.bytes);
