@@ -90,7 +90,7 @@ impl HeapLoad {
             next_chunk(used)
         });
         while let Some(row) = rows.next_row()? {
-            progress.count(row.len());
+            progress.count(row.bytes.len());
             let tuples = &mut self.batch.bytes;
             let start = tuples.len();
             let formed = context.run(|| self.former.form(row, &mut self.receivers, tuples));

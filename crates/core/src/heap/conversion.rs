@@ -135,15 +135,16 @@ impl Conversion {
 
     /// Turns a value on the wire into the stored form, in `stored` if it is not the wire's; after a
     /// doubtful value something useless may be there.
+    #[inline]
     pub(super) fn convert(
-        self,
+        &self,
         attribute: Attribute,
         value: &[u8],
         arena: &mut Arena,
         stored: &mut Vec<u8>,
     ) -> Outcome {
         let has_length = || usize::try_from(attribute.length) == Ok(value.len());
-        let is_stored = match self {
+        let is_stored = match *self {
             Conversion::Numeric(limit) => numeric::push_received(value, limit, stored),
             Conversion::Jsonb(encoding) => {
                 encoding.is_valid(value) && jsonb::push_received(value, arena, stored)
@@ -161,31 +162,52 @@ impl Conversion {
                 stored.extend_from_slice(value);
                 true
             }
-            _ => {
-                let is_certain = match self {
-                    Conversion::Number | Conversion::Uuid => has_length(),
-                    Conversion::Bool => matches!(value, [0 | 1]),
-                    Conversion::Date => moment::is_date(value),
-                    Conversion::Time { unit_us } => moment::is_time(value, unit_us),
-                    Conversion::Timestamp { unit_us } => moment::is_timestamp(value, unit_us),
-                    Conversion::Bytea => true,
-                    // No text has more characters than bytes.
-                    Conversion::Text { encoding, most_characters } => {
-                        most_characters.is_none_or(|most| value.len() <= most)
-                            && encoding.is_text(value)
-                    }
-                    // The same number of bytes and characters: nothing but ASCII.
-                    Conversion::PaddedText { encoding, characters } => {
-                        value.len() == characters && value.is_ascii() && encoding.is_text(value)
-                    }
-                    Conversion::Json(encoding) => {
-                        encoding.is_valid(value) && arena.parse(value).is_some()
-                    }
-                    _ => false,
-                };
-                return if is_certain { Outcome::AsSent } else { Outcome::Doubtful };
-            }
+            _ if attribute.length > 0 && !has_length() => false,
+            _ if self.is_certain(value) || self.is_text(value, arena) => return Outcome::AsSent,
+            _ => false,
         };
         if is_stored { Outcome::Stored } else { Outcome::Doubtful }
+    }
+
+    /// Whether a value is a number on the wire, of a type that has no other form.
+    pub(super) fn is_number(self) -> bool {
+        matches!(
+            self,
+            Conversion::Number
+                | Conversion::Date
+                | Conversion::Time { .. }
+                | Conversion::Timestamp { .. }
+        )
+    }
+
+    /// Whether a value of fixed length, which has that length, is one that is stored as it travels but
+    /// for the order of its bytes.
+    #[inline]
+    pub(super) fn is_certain(&self, value: &[u8]) -> bool {
+        match *self {
+            Conversion::Number | Conversion::Uuid => true,
+            Conversion::Bool => matches!(value, [0 | 1]),
+            Conversion::Date => moment::is_date(value),
+            Conversion::Time { unit_us } => moment::is_time(value, unit_us),
+            Conversion::Timestamp { unit_us } => moment::is_timestamp(value, unit_us),
+            _ => false,
+        }
+    }
+
+    /// Whether a value of variable length is one that is stored as it travels.
+    fn is_text(&self, value: &[u8], arena: &mut Arena) -> bool {
+        match *self {
+            Conversion::Bytea => true,
+            // No text has more characters than bytes.
+            Conversion::Text { encoding, most_characters } => {
+                most_characters.is_none_or(|most| value.len() <= most) && encoding.is_text(value)
+            }
+            // The same number of bytes and characters: nothing but ASCII.
+            Conversion::PaddedText { encoding, characters } => {
+                value.len() == characters && value.is_ascii() && encoding.is_text(value)
+            }
+            Conversion::Json(encoding) => encoding.is_valid(value) && arena.parse(value).is_some(),
+            _ => false,
+        }
     }
 }

@@ -7,23 +7,10 @@
 use super::conversion::{Conversion, Outcome};
 use super::deform::Attribute;
 use super::json::Arena;
-use super::layout::{LONG_HEADER, compressed_header, data_bytes, pad, push_stored, push_wire};
+use super::layout::{LONG_HEADER, Writer, compressed_header, data_bytes};
 use super::pglz::Compressor;
-
-/// Bytes of a tuple's header up to the null bitmap.
-const HEADER_BYTES: usize = 23;
-
-/// Alignment of tuples and of their data.
-const MAX_ALIGN: usize = 8;
-
-/// Offsets in a tuple's header.
-const INFOMASK2: usize = 18;
-const INFOMASK: usize = 20;
-const HOFF: usize = 22;
-
-/// Bits of `t_infomask`.
-const HAS_NULL: u16 = 0x0001;
-const HAS_VARWIDTH: u16 = 0x0002;
+use super::prefix::Prefix;
+use super::rows::Row;
 
 /// Rows of at most so many bytes stay as they are, whatever the table's target is:
 /// `TOAST_TUPLE_THRESHOLD`.
@@ -83,16 +70,14 @@ enum Item {
 /// Forms tuples of one table.
 pub struct TupleFormer {
     columns: Vec<Column>,
+    prefix: Prefix,
     field_count: usize,
     /// Bytes to which rows are to be shortened that are too long.
     target_bytes: usize,
-    fields: Vec<Option<(usize, usize)>>,
+    /// All values of a long row.
     items: Vec<Item>,
     /// Stored forms that are made of the row at hand, here or by receive functions.
     scratch: Vec<u8>,
-    /// Whether the row at hand has a NULL, and a value of variable length.
-    has_null: bool,
-    has_variable: bool,
     /// For values that are JSON.
     arena: Arena,
     /// The row's compressed values.
@@ -106,13 +91,11 @@ impl TupleFormer {
         let field_count = columns.iter().filter(|column| column.field.is_some()).count();
         TupleFormer {
             target_bytes,
-            fields: vec![None; field_count],
             items: Vec::with_capacity(columns.len()),
             field_count,
+            prefix: Prefix::new(&columns),
             columns,
             scratch: Vec::new(),
-            has_null: false,
-            has_variable: false,
             arena: Arena::default(),
             packed: Vec::new(),
             compressor: Compressor::default(),
@@ -123,108 +106,87 @@ impl TupleFormer {
     /// afterwards; returns the tuple's own length.
     pub fn form(
         &mut self,
-        row: &[u8],
+        row: Row<'_>,
         receive: &mut dyn Receive,
         tuples: &mut Vec<u8>,
     ) -> Result<usize, Refusal> {
-        self.split(row)?;
-        self.convert(row, receive)?;
-        let bitmap_bytes = if self.has_null { self.columns.len().div_ceil(8) } else { 0 };
-        let header_bytes = (HEADER_BYTES + bitmap_bytes).next_multiple_of(MAX_ALIGN);
-        // No row is longer than its forms on the wire and in scratch, so most need no closer look.
-        if row.len() + self.scratch.len() + header_bytes > TOAST_THRESHOLD {
-            self.compress(row, header_bytes);
+        if row.fields.len() != self.field_count {
+            return Err(Refusal::Malformed);
         }
-        let start = tuples.len();
-        tuples.resize(start + header_bytes, 0);
-        self.write_header(&mut tuples[start..], header_bytes);
-        for (column, item) in self.columns.iter().zip(&self.items) {
-            match *item {
-                Item::Null => {}
-                Item::Wire(from, to) => push_wire(tuples, *column, &row[from..to]),
-                Item::Scratch(from, to) => push_stored(tuples, *column, &self.scratch[from..to]),
-                Item::Packed(from, to) => push_stored(tuples, *column, &self.packed[from..to]),
-            }
-        }
-        let length = tuples.len() - start;
-        pad(tuples, MAX_ALIGN);
-        Ok(length)
-    }
-
-    /// Finds the fields of a row.
-    fn split(&mut self, row: &[u8]) -> Result<(), Refusal> {
-        let mut at = 2;
-        for field in &mut self.fields {
-            let bytes = row.get(at..at + 4).ok_or(Refusal::Malformed)?;
-            let length = i32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-            at += 4;
-            *field = match usize::try_from(length) {
-                Ok(length) => {
-                    let place = (at, at + length);
-                    at += length;
-                    Some(place)
-                }
-                Err(_) => None,
-            };
-        }
-        let count = row.get(..2).map(|count| usize::from(u16::from_be_bytes([count[0], count[1]])));
-        match count == Some(self.field_count) && at == row.len() {
-            true => Ok(()),
-            false => Err(Refusal::Malformed),
-        }
-    }
-
-    /// Turns fields into items, by receive functions where it must be.
-    fn convert(&mut self, row: &[u8], receive: &mut dyn Receive) -> Result<(), Refusal> {
+        let has_null = row.has_null || self.field_count < self.columns.len();
+        let mut writer = Writer::new(tuples, self.columns.len(), has_null, row.bytes.len());
+        // No row is longer than on the wire, but for what conversions make of it, which the server
+        // compresses.
+        let is_long = writer.header_bytes() + row.bytes.len() > TOAST_THRESHOLD;
+        let first = if is_long { 0 } else { self.prefix.count(row) };
+        self.prefix.put(first, row.bytes, writer.begin(first, self.prefix.bytes(first)));
         self.items.clear();
         self.scratch.clear();
-        (self.has_null, self.has_variable) = (false, false);
-        for (index, column) in self.columns.iter().enumerate() {
-            let place = match column.field {
-                None => None,
-                Some(field) => *self.fields.get(field).ok_or(Refusal::Malformed)?,
-            };
-            let item = match place {
-                None if column.field.is_none() => Item::Null,
-                // Only unknown types may have a say about NULL, as domains do.
-                None if column.conversion != Conversion::Receive => Item::Null,
-                None => match receive.receive(index, None) {
-                    None => Item::Null,
-                    Some(stored) => keep(&mut self.scratch, stored),
-                },
-                Some((from, to)) => {
-                    let value = &row[from..to];
-                    let start = self.scratch.len();
-                    let outcome = column.conversion.convert(
-                        column.attribute,
-                        value,
-                        &mut self.arena,
-                        &mut self.scratch,
-                    );
-                    match outcome {
-                        Outcome::AsSent => Item::Wire(from, to),
-                        Outcome::Stored => Item::Scratch(start, self.scratch.len()),
-                        Outcome::Doubtful => {
-                            self.scratch.truncate(start);
-                            match receive.receive(index, Some(value)) {
-                                None => Item::Null,
-                                Some(stored) => keep(&mut self.scratch, stored),
-                            }
-                        }
-                    }
-                }
-            };
-            if matches!(item, Item::Null) {
-                if column.is_not_null {
-                    return Err(Refusal::Null(index));
-                }
-                self.has_null = true;
-            } else {
-                self.has_variable |= column.attribute.length < 0;
+        for index in first..self.columns.len() {
+            let item = self.convert(index, row, receive)?;
+            match is_long {
+                true => self.items.push(item),
+                false => self.put(index, item, row, &mut writer),
             }
-            self.items.push(item);
         }
-        Ok(())
+        if is_long {
+            self.compress(row.bytes, writer.header_bytes());
+            for (index, item) in self.items.iter().enumerate() {
+                self.put(index, *item, row, &mut writer);
+            }
+        }
+        Ok(writer.finish(self.columns.len()))
+    }
+
+    /// Turns the field of a column into an item, by the receive function where it must be.
+    #[inline]
+    fn convert(
+        &mut self,
+        index: usize,
+        row: Row<'_>,
+        receive: &mut dyn Receive,
+    ) -> Result<Item, Refusal> {
+        let column = &self.columns[index];
+        let place = column.field.and_then(|field| row.fields[field].place());
+        let start = self.scratch.len();
+        let stored = match place {
+            // Only unknown types may have a say about NULL, as domains do.
+            None if column.field.is_some() && column.conversion == Conversion::Receive => {
+                receive.receive(index, None)
+            }
+            None => None,
+            Some((from, to)) => {
+                let value = &row.bytes[from..to];
+                let (arena, scratch) = (&mut self.arena, &mut self.scratch);
+                match column.conversion.convert(column.attribute, value, arena, scratch) {
+                    Outcome::AsSent => return Ok(Item::Wire(from, to)),
+                    Outcome::Stored => return Ok(Item::Scratch(start, self.scratch.len())),
+                    Outcome::Doubtful => self.scratch.truncate(start),
+                }
+                receive.receive(index, Some(value))
+            }
+        };
+        match stored {
+            None if place.is_some() => Err(Refusal::Malformed),
+            None if column.is_not_null => Err(Refusal::Null(index)),
+            None => Ok(Item::Null),
+            Some(stored) => {
+                self.scratch.extend_from_slice(stored);
+                Ok(Item::Scratch(start, self.scratch.len()))
+            }
+        }
+    }
+
+    /// Writes the value of a column.
+    #[inline]
+    fn put(&self, index: usize, item: Item, row: Row<'_>, writer: &mut Writer<'_>) {
+        let column = &self.columns[index];
+        match item {
+            Item::Null => {}
+            Item::Wire(from, to) => writer.put_wire(index, column, &row.bytes[from..to]),
+            Item::Scratch(from, to) => writer.put_stored(index, column, &self.scratch[from..to]),
+            Item::Packed(from, to) => writer.put_stored(index, column, &self.packed[from..to]),
+        }
     }
 
     /// Compresses values of a row that is too long, the longest first, until the data are short enough
@@ -274,32 +236,6 @@ impl TupleFormer {
             }
         }
     }
-
-    fn write_header(&self, tuple: &mut [u8], header_bytes: usize) {
-        let mut infomask = 0;
-        if self.has_null {
-            infomask |= HAS_NULL;
-            for (index, item) in self.items.iter().enumerate() {
-                if !matches!(item, Item::Null) {
-                    tuple[HEADER_BYTES + index / 8] |= 1 << (index % 8);
-                }
-            }
-        }
-        if self.has_variable {
-            infomask |= HAS_VARWIDTH;
-        }
-        let count = u16::try_from(self.columns.len()).unwrap_or(0);
-        tuple[INFOMASK2..INFOMASK2 + 2].copy_from_slice(&count.to_ne_bytes());
-        tuple[INFOMASK..INFOMASK + 2].copy_from_slice(&infomask.to_ne_bytes());
-        tuple[HOFF] = header_bytes as u8;
-    }
-}
-
-/// Appends a stored form to the scratch space.
-fn keep(scratch: &mut Vec<u8>, stored: &[u8]) -> Item {
-    let from = scratch.len();
-    scratch.extend_from_slice(stored);
-    Item::Scratch(from, scratch.len())
 }
 
 /// Bytes of a value with its header, padding aside.

@@ -1,9 +1,25 @@
-//! Values as they lie in a tuple: their alignment and the headers of those of variable length.
+//! Tuples: their header, and values one behind the other, each at its alignment, behind a header of its
+//! own if it is of variable length.
 //!
 //! Layout: `heap_fill_tuple` in `access/common/heaptuple.c`, `varatt.h`.
 
 use super::conversion::Conversion;
 use super::form::Column;
+
+/// Bytes of a tuple's header up to the null bitmap.
+const HEADER_BYTES: usize = 23;
+
+/// Alignment of tuples and of their data.
+const MAX_ALIGN: usize = 8;
+
+/// Offsets in a tuple's header.
+const INFOMASK2: usize = 18;
+const INFOMASK: usize = 20;
+const HOFF: usize = 22;
+
+/// Bits of `t_infomask`.
+const HAS_NULL: u16 = 0x0001;
+const HAS_VARWIDTH: u16 = 0x0002;
 
 /// Bytes of the header of a value of variable length, and the most that fit behind a short one.
 pub(super) const LONG_HEADER: usize = 4;
@@ -21,52 +37,147 @@ pub(super) fn data_bytes(columns: &[Column], sizes: &[usize]) -> usize {
     })
 }
 
-/// Appends a value in its form on the wire.
-pub(super) fn push_wire(tuples: &mut Vec<u8>, column: Column, value: &[u8]) {
-    match column.conversion {
-        conversion if conversion.is_varying() => {
-            if column.is_packable && value.len() <= SHORT_BYTES {
-                tuples.push(short_header(value.len()));
-            } else {
-                pad(tuples, column.attribute.alignment);
-                tuples.extend_from_slice(&long_header(value.len()));
-            }
-            tuples.extend_from_slice(value);
+/// Writes a tuple.
+pub(super) struct Writer<'a> {
+    bytes: &'a mut Vec<u8>,
+    /// Where the tuple begins.
+    start: usize,
+    header_bytes: usize,
+    infomask: u16,
+    /// Where the next value goes; all bytes from there on are zeros.
+    at: usize,
+}
+
+impl<'a> Writer<'a> {
+    /// Begins a tuple behind what is there already, a multiple of 8 bytes; its values will take about
+    /// `size` bytes.
+    pub(super) fn new(
+        bytes: &'a mut Vec<u8>,
+        column_count: usize,
+        has_null: bool,
+        size: usize,
+    ) -> Self {
+        let bitmap_bytes = if has_null { column_count.div_ceil(8) } else { 0 };
+        let header_bytes = align(HEADER_BYTES + bitmap_bytes, MAX_ALIGN);
+        let infomask = if has_null { HAS_NULL } else { 0 };
+        let start = bytes.len();
+        let at = start + header_bytes;
+        bytes.resize(at + size, 0);
+        Writer { bytes, start, header_bytes, infomask, at }
+    }
+
+    pub(super) fn header_bytes(&self) -> usize {
+        self.header_bytes
+    }
+
+    /// Begins with so many columns, none of them NULL; returns the place for their values, zeros yet.
+    pub(super) fn begin(&mut self, column_count: usize, size: usize) -> &mut [u8] {
+        if self.infomask & HAS_NULL != 0 {
+            (0..column_count).for_each(|index| self.mark_present(index));
         }
-        Conversion::Bool | Conversion::Uuid => tuples.extend_from_slice(value),
-        _ => {
-            pad(tuples, column.attribute.alignment);
-            match *value {
-                [a, b] => tuples.extend_from_slice(&u16::from_be_bytes([a, b]).to_ne_bytes()),
-                [a, b, c, d] => {
-                    tuples.extend_from_slice(&u32::from_be_bytes([a, b, c, d]).to_ne_bytes());
+        let end = self.at + size;
+        if end > self.bytes.len() {
+            self.bytes.resize(end, 0);
+        }
+        let place = &mut self.bytes[self.at..end];
+        self.at = end;
+        place
+    }
+
+    /// Completes the tuple, and zeros behind it up to a multiple of 8 bytes; returns its length.
+    pub(super) fn finish(self, column_count: usize) -> usize {
+        let count = u16::try_from(column_count).unwrap_or(0);
+        let header = &mut self.bytes[self.start..];
+        header[INFOMASK2..INFOMASK2 + 2].copy_from_slice(&count.to_ne_bytes());
+        header[INFOMASK..INFOMASK + 2].copy_from_slice(&self.infomask.to_ne_bytes());
+        header[HOFF] = self.header_bytes as u8;
+        self.bytes.resize(align(self.at, MAX_ALIGN), 0);
+        self.at - self.start
+    }
+
+    /// Writes the value of a column in its form on the wire.
+    pub(super) fn put_wire(&mut self, index: usize, column: &Column, value: &[u8]) {
+        self.note(index, column);
+        match column.conversion {
+            Conversion::Bool | Conversion::Uuid => self.put(1, value),
+            conversion if conversion.is_varying() => {
+                if column.is_packable && value.len() <= SHORT_BYTES {
+                    self.put(1, &[short_header(value.len())]);
+                } else {
+                    self.put(column.attribute.alignment, &long_header(value.len()));
                 }
-                [a, b, c, d, e, f, g, h] => tuples
-                    .extend_from_slice(&u64::from_be_bytes([a, b, c, d, e, f, g, h]).to_ne_bytes()),
-                _ => tuples.extend(value.iter().rev()),
+                self.put(1, value);
+            }
+            _ => {
+                let alignment = column.attribute.alignment;
+                match *value {
+                    [a, b] => self.put(alignment, &u16::from_be_bytes([a, b]).to_ne_bytes()),
+                    [a, b, c, d] => {
+                        self.put(alignment, &u32::from_be_bytes([a, b, c, d]).to_ne_bytes());
+                    }
+                    [a, b, c, d, e, f, g, h] => {
+                        let number = u64::from_be_bytes([a, b, c, d, e, f, g, h]);
+                        self.put(alignment, &number.to_ne_bytes());
+                    }
+                    _ => {
+                        self.put(alignment, value);
+                        let start = self.at - value.len();
+                        self.bytes[start..self.at].reverse();
+                    }
+                }
             }
         }
+    }
+
+    /// Writes the value of a column in its stored form.
+    pub(super) fn put_stored(&mut self, index: usize, column: &Column, stored: &[u8]) {
+        self.note(index, column);
+        let alignment = column.attribute.alignment;
+        if column.attribute.length != -1 {
+            return self.put(alignment, stored);
+        }
+        let first = stored.first().copied().unwrap_or(0);
+        let is_plain = first & 3 == 0;
+        if first & 1 == 1 {
+            self.put(1, stored);
+        } else if column.is_packable && is_plain && stored.len() <= SHORT_BYTES + LONG_HEADER {
+            self.put(1, &[short_header(stored.len() - LONG_HEADER.min(stored.len()))]);
+            self.put(1, stored.get(LONG_HEADER..).unwrap_or_default());
+        } else {
+            self.put(alignment, stored);
+        }
+    }
+
+    /// Notes in the header that the column with this index has a value.
+    #[inline]
+    fn note(&mut self, index: usize, column: &Column) {
+        if column.attribute.length < 0 {
+            self.infomask |= HAS_VARWIDTH;
+        }
+        if self.infomask & HAS_NULL != 0 {
+            self.mark_present(index);
+        }
+    }
+
+    fn mark_present(&mut self, index: usize) {
+        self.bytes[self.start + HEADER_BYTES + index / 8] |= 1 << (index % 8);
+    }
+
+    #[inline]
+    fn put(&mut self, alignment: usize, value: &[u8]) {
+        let start = align(self.at, alignment);
+        let end = start + value.len();
+        if end > self.bytes.len() {
+            self.bytes.resize(end + value.len(), 0);
+        }
+        self.bytes[start..end].copy_from_slice(value);
+        self.at = end;
     }
 }
 
-/// Appends a value in its stored form.
-pub(super) fn push_stored(tuples: &mut Vec<u8>, column: Column, stored: &[u8]) {
-    if column.attribute.length != -1 {
-        pad(tuples, column.attribute.alignment);
-        tuples.extend_from_slice(stored);
-        return;
-    }
-    let first = stored.first().copied().unwrap_or(0);
-    let is_plain = first & 3 == 0;
-    if first & 1 == 1 {
-        tuples.extend_from_slice(stored);
-    } else if column.is_packable && is_plain && stored.len() <= SHORT_BYTES + LONG_HEADER {
-        tuples.push(short_header(stored.len() - LONG_HEADER.min(stored.len())));
-        tuples.extend_from_slice(stored.get(LONG_HEADER..).unwrap_or_default());
-    } else {
-        pad(tuples, column.attribute.alignment);
-        tuples.extend_from_slice(stored);
-    }
+/// The next multiple of a power of two.
+fn align(place: usize, alignment: usize) -> usize {
+    (place + alignment - 1) & !(alignment - 1)
 }
 
 /// The header of a value of at most 126 bytes.
@@ -83,11 +194,6 @@ pub(super) fn long_header(bytes: usize) -> [u8; LONG_HEADER] {
 /// is its original length, with the two highest bits zero for `pglz`.
 pub(super) fn compressed_header(size: usize) -> u32 {
     (size as u32) << 2 | 2
-}
-
-/// Appends zeros up to a multiple of `alignment`.
-pub(super) fn pad(tuples: &mut Vec<u8>, alignment: usize) {
-    tuples.resize(tuples.len().next_multiple_of(alignment), 0);
 }
 
 /// Appends zeros up to a multiple of `alignment`, counted from `start`.

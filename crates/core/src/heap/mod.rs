@@ -29,6 +29,7 @@ pub mod network;
 pub mod numeric;
 pub mod page;
 pub mod pglz;
+mod prefix;
 pub mod reference;
 pub mod rows;
 pub mod sort;

@@ -19,12 +19,37 @@ const KEPT_BYTES: usize = 1 << 20;
 /// What the first bytes of a stream's rest are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Next {
-    /// A whole row of this many bytes.
-    Row(usize),
+    /// A whole row.
+    Row { bytes: usize, has_null: bool },
     /// A row, or the trailer, of which at least this many bytes are needed to know more.
     Needs(usize),
     /// The trailer.
     Trailer,
+}
+
+/// A row with its field count.
+#[derive(Debug, Clone, Copy)]
+pub struct Row<'a> {
+    pub bytes: &'a [u8],
+    pub fields: &'a [Field],
+    pub has_null: bool,
+}
+
+/// Where a row has a value.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Field {
+    start: usize,
+    /// -1 for NULL.
+    length: i32,
+}
+
+impl Field {
+    /// The value's bytes in the row: the first one's place, and the place behind the last one; None for
+    /// NULL.
+    pub fn place(self) -> Option<(usize, usize)> {
+        let length = usize::try_from(self.length).ok()?;
+        Some((self.start, self.start + length))
+    }
 }
 
 /// Takes rows from a stream.
@@ -35,32 +60,45 @@ pub struct RowReader<F> {
     at: usize,
     /// A row that began in an earlier chunk.
     carried: Vec<u8>,
+    fields: Vec<Field>,
     has_header: bool,
 }
 
 impl<F: FnMut(Vec<u8>) -> Result<Option<Vec<u8>>>> RowReader<F> {
     /// Reads what `next_chunk` gives.
     pub fn new(next_chunk: F) -> Self {
-        RowReader { next_chunk, chunk: Vec::new(), at: 0, carried: Vec::new(), has_header: false }
+        RowReader {
+            next_chunk,
+            chunk: Vec::new(),
+            at: 0,
+            carried: Vec::new(),
+            fields: Vec::new(),
+            has_header: false,
+        }
     }
 
-    /// The next row with its field count, or None after the trailer, when the chunks have ended too.
+    /// The next row, or None after the trailer, when the chunks have ended too.
     ///
     /// A stream that does not follow the format is `Error::Protocol`.
-    pub fn next_row(&mut self) -> Result<Option<&[u8]>> {
+    pub fn next_row(&mut self) -> Result<Option<Row<'_>>> {
         if !self.has_header {
             self.read_header()?;
             self.has_header = true;
         }
-        if let Next::Row(length) = look(&self.chunk[self.at..])? {
-            self.at += length;
-            return Ok(Some(&self.chunk[self.at - length..self.at]));
+        let next = look(&self.chunk[self.at..], &mut self.fields)?;
+        if let Next::Row { bytes, has_null } = next {
+            self.at += bytes;
+            let bytes = &self.chunk[self.at - bytes..self.at];
+            return Ok(Some(Row { bytes, fields: &self.fields, has_null }));
         }
         self.carried.clear();
         self.carried.shrink_to(KEPT_BYTES);
         loop {
-            match look(&self.carried)? {
-                Next::Row(_) => return Ok(Some(&self.carried)),
+            match look(&self.carried, &mut self.fields)? {
+                Next::Row { has_null, .. } => {
+                    let (bytes, fields) = (&self.carried[..], &self.fields[..]);
+                    return Ok(Some(Row { bytes, fields, has_null }));
+                }
                 Next::Needs(bytes) => self.carry(bytes)?,
                 Next::Trailer => {
                     self.expect_end()?;
@@ -121,32 +159,39 @@ impl<F: FnMut(Vec<u8>) -> Result<Option<Vec<u8>>>> RowReader<F> {
     }
 }
 
-/// What `bytes` begin with.
-fn look(bytes: &[u8]) -> Result<Next> {
-    let Some(count) = bytes.get(..2) else {
+/// What `bytes` begin with; of a whole row also where its fields are.
+fn look(bytes: &[u8], fields: &mut Vec<Field>) -> Result<Next> {
+    let Some(count) = bytes.first_chunk() else {
         return Ok(Next::Needs(2));
     };
-    let count = i16::from_be_bytes([count[0], count[1]]);
+    let count = i16::from_be_bytes(*count);
     if count == TRAILER {
         return Ok(Next::Trailer);
     }
-    if count < 0 {
+    let Ok(field_count) = usize::try_from(count) else {
         return Err(Error::Protocol(format!("a row with {count} fields")));
+    };
+    if fields.len() != field_count {
+        fields.resize(field_count, Field::default());
     }
-    let mut at = 2_usize;
-    for _ in 0..count {
-        let Some(length) = bytes.get(at..at + 4) else {
+    let (mut at, mut has_null) = (2_usize, false);
+    for field in fields {
+        let Some(length) = bytes.get(at..).and_then(|rest| rest.first_chunk()) else {
             return Ok(Next::Needs(at + 4));
         };
-        let length = i32::from_be_bytes([length[0], length[1], length[2], length[3]]);
+        let length = i32::from_be_bytes(*length);
         at += 4;
+        *field = Field { start: at, length };
         match (usize::try_from(length), length) {
             (Ok(length), _) => at += length,
-            (Err(_), -1) => {}
+            (Err(_), -1) => has_null = true,
             (Err(_), length) => {
                 return Err(Error::Protocol(format!("a field of {length} bytes")));
             }
         }
     }
-    Ok(if bytes.len() < at { Next::Needs(at) } else { Next::Row(at) })
+    match bytes.len() < at {
+        true => Ok(Next::Needs(at)),
+        false => Ok(Next::Row { bytes: at, has_null }),
+    }
 }

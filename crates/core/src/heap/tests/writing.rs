@@ -35,7 +35,7 @@ fn read(stream: &[u8], size: usize) -> Result<Vec<Vec<u8>>, Error> {
     let mut reader = RowReader::new(|_| Ok(chunks.next().map(<[u8]>::to_vec)));
     let mut rows = Vec::new();
     while let Some(row) = reader.next_row()? {
-        rows.push(row.to_vec());
+        rows.push(row.bytes.to_vec());
     }
     Ok(rows)
 }
@@ -103,6 +103,18 @@ fn recorder(answer: &[u8]) -> Recorder {
     Recorder { asked: Vec::new(), answer: answer.to_vec() }
 }
 
+/// Forms the tuple of a row on the wire.
+fn form(
+    former: &mut TupleFormer,
+    wire: &[u8],
+    receive: &mut Recorder,
+    tuples: &mut Vec<u8>,
+) -> Result<usize, Refusal> {
+    let mut stream = Some(stream(&[wire.to_vec()]));
+    let mut reader = RowReader::new(|_| Ok(stream.take()));
+    former.form(reader.next_row().unwrap().unwrap(), receive, tuples)
+}
+
 const TEXT: Conversion = Conversion::Text { encoding: Encoding::Utf8, most_characters: None };
 const TIMESTAMP: Conversion = Conversion::Timestamp { unit_us: 1 };
 
@@ -125,7 +137,7 @@ fn tuples_are_laid_out_as_the_server_does() {
         Some(&long),
     ]);
     let mut tuples = Vec::new();
-    let length = former.form(&wire, &mut recorder(&[]), &mut tuples).unwrap();
+    let length = form(&mut former, &wire, &mut recorder(&[]), &mut tuples).unwrap();
     let mut expected = vec![0; 24];
     expected[18..20].copy_from_slice(&5_u16.to_ne_bytes());
     expected[20..22].copy_from_slice(&2_u16.to_ne_bytes());
@@ -142,7 +154,7 @@ fn tuples_are_laid_out_as_the_server_does() {
     // The next one comes behind it; NULLs take a bit and no room.
     let wire = row(&[None, Some(&1_i16.to_be_bytes()), None, Some(&[0]), None]);
     let start = tuples.len();
-    let length = former.form(&wire, &mut recorder(&[]), &mut tuples).unwrap();
+    let length = form(&mut former, &wire, &mut recorder(&[]), &mut tuples).unwrap();
     let mut expected = vec![0; 24];
     expected[18..20].copy_from_slice(&5_u16.to_ne_bytes());
     expected[20..22].copy_from_slice(&1_u16.to_ne_bytes());
@@ -151,6 +163,67 @@ fn tuples_are_laid_out_as_the_server_does() {
     expected.extend(1_i16.to_ne_bytes());
     expected.push(0);
     assert_eq!(tuples[start..start + length], expected);
+}
+
+#[test]
+fn columns_of_fixed_length_lie_where_they_would_behind_others() {
+    let kinds = [
+        (2, 2, Conversion::Number),
+        (8, 8, TIMESTAMP),
+        (1, 1, Conversion::Bool),
+        (16, 1, Conversion::Uuid),
+        (4, 4, Conversion::Date),
+        (1, 1, Conversion::Number),
+        (-1, 4, Conversion::Bytea),
+        (8, 8, Conversion::Number),
+    ];
+    let columns: Vec<Column> = (0..)
+        .zip(kinds)
+        .map(|(field, (length, alignment, conversion))| {
+            column(length, alignment, field, conversion)
+        })
+        .collect();
+    let values: Vec<Vec<u8>> = columns
+        .iter()
+        .map(|column| match column.attribute.length {
+            1 => vec![1],
+            -1 => b"bytes".to_vec(),
+            length => (1..=u8::try_from(length).unwrap()).collect(),
+        })
+        .collect();
+    // Every choice of NULLs, the first ones of which end what has a place of its own.
+    for nulls in 0..1_u32 << columns.len() {
+        let is_null = |index: usize| nulls >> index & 1 == 1;
+        let mut expected = vec![0; 24];
+        expected[18..20].copy_from_slice(&8_u16.to_ne_bytes());
+        expected[20] = u8::from(nulls > 0) | u8::from(!is_null(6)) << 1;
+        expected[22] = 24;
+        expected[23] = if nulls > 0 { !(nulls as u8) } else { 0 };
+        for (index, (column, value)) in columns.iter().zip(&values).enumerate() {
+            if is_null(index) {
+                continue;
+            }
+            if column.attribute.length == -1 {
+                expected.push((value.len() as u8 + 1) << 1 | 1);
+                expected.extend(value);
+                continue;
+            }
+            expected.resize(expected.len().next_multiple_of(column.attribute.alignment), 0);
+            match column.attribute.length {
+                16 => expected.extend(value),
+                _ => expected.extend(value.iter().rev()),
+            }
+        }
+        let fields = values.iter().enumerate();
+        let fields: Vec<_> =
+            fields.map(|(index, value)| (!is_null(index)).then_some(value.as_slice())).collect();
+        let mut former = TupleFormer::new(columns.clone(), 2032);
+        let mut tuples = vec![0xff; 16];
+        let length = form(&mut former, &row(&fields), &mut recorder(&[]), &mut tuples).unwrap();
+        assert_eq!(tuples[16..16 + length], expected, "{nulls:b}");
+        assert!(tuples[16 + length..].iter().all(|byte| *byte == 0));
+        assert_eq!(tuples.len() % 8, 0);
+    }
 }
 
 #[test]
@@ -172,14 +245,14 @@ fn doubtful_values_go_to_the_receive_function() {
     for (length, conversion, value) in doubtful {
         let mut former = TupleFormer::new(vec![column(length, 4, 0, conversion)], 2032);
         let mut receive = recorder(&[0; 16]);
-        former.form(&row(&[Some(value)]), &mut receive, &mut Vec::new()).unwrap();
+        form(&mut former, &row(&[Some(value)]), &mut receive, &mut Vec::new()).unwrap();
         assert_eq!(receive.asked, [(0, Some(value.to_vec()))], "{conversion:?}");
     }
     // Nobody doubts NULL, except for types that may forbid it.
     for (conversion, asked) in [(TEXT, 0), (Conversion::Receive, 1)] {
         let mut former = TupleFormer::new(vec![column(-1, 4, 0, conversion)], 2032);
         let mut receive = recorder(&[]);
-        former.form(&row(&[None]), &mut receive, &mut Vec::new()).unwrap();
+        form(&mut former, &row(&[None]), &mut receive, &mut Vec::new()).unwrap();
         assert_eq!(receive.asked.len(), asked);
     }
 }
@@ -193,7 +266,7 @@ fn received_values_get_short_headers_where_the_storage_allows() {
         let mut former = TupleFormer::new(vec![definition], 2032);
         let mut tuples = Vec::new();
         let mut receive = recorder(&[28, 0, 0, 0, 1, 2, 3]);
-        let length = former.form(&row(&[Some(b"x")]), &mut receive, &mut tuples).unwrap();
+        let length = form(&mut former, &row(&[Some(b"x")]), &mut receive, &mut tuples).unwrap();
         assert_eq!(tuples[24..length], expected);
     }
 }
@@ -205,13 +278,14 @@ fn dropped_columns_are_null_and_missing_values_refused() {
     let mut former = TupleFormer::new(vec![dropped, kept], 2032);
     let mut tuples = Vec::new();
     let value = 7_i32.to_be_bytes();
-    let length = former.form(&row(&[Some(&value)]), &mut recorder(&[]), &mut tuples).unwrap();
+    let length = form(&mut former, &row(&[Some(&value)]), &mut recorder(&[]), &mut tuples).unwrap();
     assert_eq!(tuples[23], 0b10);
     assert_eq!(tuples[24..length], 7_i32.to_ne_bytes());
-    let mut form = |wire: &[u8]| former.form(wire, &mut recorder(&[]), &mut Vec::new());
-    assert_eq!(form(&row(&[None])), Err(Refusal::Null(1)));
-    assert_eq!(form(&row(&[])), Err(Refusal::Malformed));
-    assert_eq!(form(&row(&[Some(&value), Some(&value)])), Err(Refusal::Malformed));
+    let mut refuse =
+        |wire: &[u8]| form(&mut former, wire, &mut recorder(&[]), &mut Vec::new()).unwrap_err();
+    assert_eq!(refuse(&row(&[None])), Refusal::Null(1));
+    assert_eq!(refuse(&row(&[])), Refusal::Malformed);
+    assert_eq!(refuse(&row(&[Some(&value), Some(&value)])), Refusal::Malformed);
 }
 
 #[test]
@@ -221,7 +295,7 @@ fn long_rows_are_compressed_until_they_fit() {
     let (long, short) = (b"repeat ".repeat(400), b"repeat ".repeat(100));
     let mut tuples = Vec::new();
     let wire = row(&[Some(&short), Some(&long)]);
-    let length = former.form(&wire, &mut recorder(&[]), &mut tuples).unwrap();
+    let length = form(&mut former, &wire, &mut recorder(&[]), &mut tuples).unwrap();
     assert!(length < 2032);
     // The shorter one is left as it is.
     assert_eq!(tuples[24..28], ((700_u32 + 4) << 2).to_le_bytes());
@@ -231,5 +305,5 @@ fn long_rows_are_compressed_until_they_fit() {
     // A row that fits is not touched at all.
     let mut tuples = Vec::new();
     let wire = row(&[Some(&short), Some(&short)]);
-    assert_eq!(former.form(&wire, &mut recorder(&[]), &mut tuples).unwrap(), 24 + 704 + 704);
+    assert_eq!(form(&mut former, &wire, &mut recorder(&[]), &mut tuples).unwrap(), 24 + 704 + 704);
 }
