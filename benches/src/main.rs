@@ -24,12 +24,13 @@ mod wal;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use pgmig_tests::locales::Locales;
 use pgmig_tests::{ClusterOptions, Installation, Pair};
 
 use crate::contest::hold_contest;
 use crate::parameters::Parameters;
 use crate::report::{print_contest, print_heading, print_setting, print_timelines};
-use crate::subject::{SHAPES, SUBJECTS};
+use crate::subject::{LOCALE, SHAPES, SPOKEN, SUBJECTS};
 use crate::targets::Results;
 use crate::tool::{TOOL_NAMES, Task, list_tools};
 
@@ -81,7 +82,15 @@ fn run_bench() -> Result<bool> {
     };
 
     let installation = Installation::of_extension()?;
-    let options = |name| ClusterOptions::new(installation.clone(), name).settings(&SETTINGS);
+    let is_spoken = chosen.contains(&SPOKEN);
+    let locales = is_spoken.then(|| Locales::compile(&installation, LOCALE)).transpose()?;
+    let options = |name| {
+        let options = ClusterOptions::new(installation.clone(), name).settings(&SETTINGS);
+        match &locales {
+            Some(locales) => options.locale_path(locales.directory()),
+            None => options,
+        }
+    };
     let pair = Pair::start(options("source"), options("target"))?;
     print_setting(&pair, &parameters, &SETTINGS)?;
 

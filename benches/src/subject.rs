@@ -39,7 +39,7 @@ pub const SUBJECTS: [Subject; 2] = [
 ];
 
 /// Databases of other shapes, which all tools copy if they are asked for.
-pub const SHAPES: [Subject; 5] = [
+pub const SHAPES: [Subject; 6] = [
     Subject { name: "shop", content: Content::Sql(include_str!("shapes/shop.sql")) },
     Subject { name: "events", content: Content::Sql(include_str!("shapes/events.sql")) },
     Subject { name: "documents", content: Content::Sql(include_str!("shapes/documents.sql")) },
@@ -48,7 +48,14 @@ pub const SHAPES: [Subject; 5] = [
         name: "medium_tables",
         content: Content::Sql(include_str!("shapes/medium_tables.sql")),
     },
+    Subject { name: SPOKEN, content: Content::Sql(include_str!("shapes/people.sql")) },
 ];
+
+/// The one with texts of a language, of which the servers have to know the locale.
+pub const SPOKEN: &str = "people";
+
+/// That locale.
+pub const LOCALE: &str = "en_US";
 
 impl Subject {
     /// Makes the database in the source cluster.

@@ -1,4 +1,5 @@
-//! Texts compared byte by byte where the database's collation says the same at greater length.
+//! Texts compared byte by byte where the database's collation says the same at greater length, and what texts
+//! weigh where it does not.
 //!
 //! Under `C.UTF-8` of the GNU C library `strcoll` is `strcmp`, but only under `C` the server compares
 //! texts by itself, and only there it sorts by abbreviated keys. Building indexes over texts, analyzing
@@ -6,15 +7,27 @@
 
 #[cfg(not(feature = "pg18"))]
 use std::ffi::CStr;
+use std::ffi::{CString, c_char, c_int};
 
 use pgrx::pg_sys;
 
 use super::catch::guard;
+use super::spi;
 
 /// `_NL_COLLATE_NRULES` of the GNU C library's `langinfo.h`: by how many rules a locale compares texts.
 /// Without any, `strcoll` is `strcmp`.
 #[cfg(target_env = "gnu")]
 const RULE_COUNT: libc::nl_item = libc::LC_COLLATE << 16;
+
+/// What separates the levels of a text's weights in the GNU C library.
+const LEVEL_END: u8 = 1;
+
+/// Levels that are of use for sorting: characters, accents, case. The next one is for punctuation, and is not
+/// what `strcoll` goes by.
+const LEVEL_COUNT: usize = 3;
+
+/// Bytes of weights that a byte of text has, for a guess.
+const WEIGHTS_PER_BYTE: usize = 8;
 
 /// Has this process compare texts under the database's default collation by their bytes, if that collation
 /// does just that. To be called before any text is compared, while there is a single thread.
@@ -99,4 +112,86 @@ unsafe extern "C-unwind" {
     fn lc_collate_is_c(collation: pg_sys::Oid) -> bool;
     #[cfg(feature = "pg18")]
     fn pg_newlocale_from_collation(collation: pg_sys::Oid) -> *mut Locale;
+}
+
+/// A collation of the C library that has rules of its own.
+pub(super) struct Rules {
+    locale: libc::locale_t,
+    /// Texts with a zero at the end.
+    texts: [Vec<u8>; 2],
+}
+
+impl Rules {
+    /// None if the collation is none of the C library's, or not known to it.
+    pub(super) fn of(collation: pg_sys::Oid) -> Option<Self> {
+        let sql = format!(
+            "select case c.collprovider when 'd' then d.datcollate else c.collcollate end
+             from pg_catalog.pg_collation c, pg_catalog.pg_database d
+             where c.oid = {collation}
+               and d.datname = pg_catalog.current_database()
+               and case c.collprovider when 'd' then d.datlocprovider else c.collprovider end = 'c'",
+            collation = collation.to_u32()
+        );
+        let name = CString::new(spi::select_latest(&sql).pop()?).ok()?;
+        let mask = libc::LC_COLLATE_MASK | libc::LC_CTYPE_MASK;
+        // SAFETY: a name; null if there is no such locale.
+        let locale = unsafe { libc::newlocale(mask, name.as_ptr(), std::ptr::null_mut()) };
+        (!locale.is_null()).then(|| Rules { locale, texts: [Vec::new(), Vec::new()] })
+    }
+
+    /// Appends the weights of a text that has no zero in it, as far as they are of use for sorting.
+    pub(super) fn weigh(&mut self, text: &[u8], into: &mut Vec<u8>) {
+        let text = with_end(&mut self.texts[0], text).as_ptr().cast();
+        let start = into.len();
+        let mut room = self.texts[0].len() * WEIGHTS_PER_BYTE;
+        loop {
+            into.resize(start + room, 0);
+            // SAFETY: a text that ends with a zero, and as much room as is said.
+            let length =
+                unsafe { strxfrm_l(into[start..].as_mut_ptr().cast(), text, room, self.locale) };
+            if length < room {
+                into.truncate(start + length);
+                break;
+            }
+            room = length + 1;
+        }
+        let mut ends = (start..into.len()).filter(|place| into[*place] == LEVEL_END);
+        if let Some(end) = ends.nth(LEVEL_COUNT - 1) {
+            into.truncate(end);
+        }
+    }
+
+    /// How the server compares two texts that have no zero in them: `varstr_cmp`.
+    pub(super) fn compare(&mut self, one: &[u8], other: &[u8]) -> std::cmp::Ordering {
+        let [first, second] = &mut self.texts;
+        let texts = [with_end(first, one).as_ptr(), with_end(second, other).as_ptr()];
+        // SAFETY: texts that end with a zero.
+        let order = unsafe { strcoll_l(texts[0].cast(), texts[1].cast(), self.locale) };
+        order.cmp(&0).then_with(|| one.cmp(other))
+    }
+}
+
+impl Drop for Rules {
+    fn drop(&mut self) {
+        // SAFETY: made by `of`, and used by nobody else.
+        unsafe { libc::freelocale(self.locale) };
+    }
+}
+
+/// A text with a zero behind it.
+fn with_end<'b>(buffer: &'b mut Vec<u8>, text: &[u8]) -> &'b [u8] {
+    buffer.clear();
+    buffer.extend_from_slice(text);
+    buffer.push(0);
+    buffer
+}
+
+unsafe extern "C" {
+    fn strxfrm_l(
+        into: *mut c_char,
+        text: *const c_char,
+        room: usize,
+        locale: libc::locale_t,
+    ) -> usize;
+    fn strcoll_l(one: *const c_char, other: *const c_char, locale: libc::locale_t) -> c_int;
 }

@@ -15,6 +15,7 @@ mod foreign_keys;
 mod harness;
 mod hostile;
 mod labels;
+mod languages;
 mod lifecycle;
 mod load;
 mod locks;

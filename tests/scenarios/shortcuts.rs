@@ -212,10 +212,10 @@ const DIFFERING_PAGES: &str = r#"
         || (select case when count(*) < 20 then ' too few indexes' else '' end from twins) from differing"#;
 
 /// Memory for an index: a megabyte makes the keys come in many pieces.
-const MEMORY: [&str; 2] = ["1MB", "64MB"];
+pub const MEMORY: [&str; 2] = ["1MB", "64MB"];
 
 /// Migrates with this memory for each index, and compares all B-trees with the server's.
-fn expect_indexes_of_server(databases: &Databases<'_>, memory: &str) -> Result<()> {
+pub fn expect_indexes_of_server(databases: &Databases<'_>, memory: &str) -> Result<()> {
     databases.migrate_and_match(&format!(
         r#"{{"jobs": 2, "settings": {{"maintenance_work_mem": "{memory}"}}}}"#
     ))?;

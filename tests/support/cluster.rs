@@ -29,6 +29,7 @@ pub struct ClusterOptions {
     name: String,
     encoding: String,
     locale: String,
+    locale_path: Option<PathBuf>,
     local_auth: String,
     tcp_auth: Option<String>,
     /// Another address to listen on, and the network that may come from.
@@ -44,6 +45,7 @@ impl ClusterOptions {
             name: name.to_owned(),
             encoding: "UTF8".to_owned(),
             locale: "C".to_owned(),
+            locale_path: None,
             local_auth: "trust".to_owned(),
             tcp_auth: None,
             network: None,
@@ -55,6 +57,12 @@ impl ClusterOptions {
     pub fn locale(mut self, encoding: &str, locale: &str) -> Self {
         self.encoding = encoding.to_owned();
         self.locale = locale.to_owned();
+        self
+    }
+
+    /// Has the server find locales in a directory, too.
+    pub fn locale_path(mut self, directory: &Path) -> Self {
+        self.locale_path = Some(directory.to_owned());
         self
     }
 
@@ -100,6 +108,7 @@ impl ClusterOptions {
             watchdog: Watchdog::start(&self.installation, &directory)?,
             port: free_port()?,
             installation: self.installation.clone(),
+            locale_path: self.locale_path.clone(),
             directory,
         };
         cluster.initialize(&self)?;
@@ -168,6 +177,7 @@ pub enum StopMode {
 pub struct Cluster {
     watchdog: Watchdog,
     installation: Installation,
+    locale_path: Option<PathBuf>,
     directory: PathBuf,
     port: u16,
 }
@@ -175,7 +185,7 @@ pub struct Cluster {
 impl Cluster {
     /// Makes the data directory.
     fn initialize(&self, options: &ClusterOptions) -> Result<()> {
-        let mut initdb = self.installation.server_program("initdb")?;
+        let mut initdb = self.server_program("initdb")?;
         initdb
             .args(["--no-sync", "--data-checksums", "--auth=trust", "-U", SUPERUSER])
             .args(["-E", &options.encoding, "--locale", &options.locale])
@@ -221,9 +231,17 @@ impl Cluster {
     }
 
     fn pg_ctl(&self, arguments: &[&str]) -> Result<()> {
-        let mut pg_ctl = self.installation.server_program("pg_ctl")?;
+        let mut pg_ctl = self.server_program("pg_ctl")?;
         pg_ctl.arg("-D").arg(self.data_dir()).arg("-l").arg(self.log_file()).args(arguments);
         run(&mut pg_ctl).map(drop)
+    }
+
+    fn server_program(&self, program: &str) -> Result<Command> {
+        let mut command = self.installation.server_program(program)?;
+        if let Some(directory) = &self.locale_path {
+            command.env("LOCPATH", directory);
+        }
+        Ok(command)
     }
 
     /// Leaves the server running when this value and this process are gone.

@@ -15,6 +15,7 @@ pub mod gate;
 pub mod installation;
 pub mod liar;
 pub mod lines;
+pub mod locales;
 pub mod memory;
 pub mod pair;
 pub mod poll;

@@ -8,7 +8,7 @@ use pgmig_core::heap::wide_key::{WideColumn, WideKind, WideLayout};
 use pgrx::pg_sys;
 use pgrx::tupdesc::PgTupleDesc;
 
-use super::kinds;
+use super::kinds::{Collations, kind_of};
 use crate::pg::heap_pages::{self, Others, Unusual};
 use crate::pg::utility;
 
@@ -18,8 +18,9 @@ const BLOCKS_PER_REPORT: u32 = 128;
 /// Finds the keys of an index in rows.
 pub(super) struct KeyReader {
     deformer: Deformer,
-    column_count: usize,
     pub(super) layout: Layout,
+    /// The kinds and collations of its columns.
+    kinds: Vec<(WideKind, pg_sys::Oid)>,
     /// What the index wants of a row that it is to have.
     conditions: Vec<Condition>,
 }
@@ -47,8 +48,8 @@ pub(super) trait Sorter {
     /// Takes the key of a row that lies behind all others.
     fn push(&mut self, values: &[Option<&[u8]>], place: u64) -> Result<(), Unusual>;
 
-    /// Calls `each` with all keys in their order.
-    fn for_each(self, each: impl FnMut(&Self::Key));
+    /// Calls `each` with all keys in their order, or with some if that cannot be found.
+    fn for_each(self, each: impl FnMut(&Self::Key)) -> Result<(), Unusual>;
 }
 
 impl KeyReader {
@@ -71,7 +72,7 @@ impl KeyReader {
             conditions.iter().any(|wanted| wanted.attribute == attribute && !wanted.is_null)
         };
         let mut columns = Vec::new();
-        let mut wanted = Vec::new();
+        let (mut wanted, mut kinds) = (Vec::new(), Vec::new());
         for position in 0..usize::try_from(info.ii_NumIndexAttrs).ok()? {
             let attribute =
                 usize::try_from(info.ii_IndexAttrNumbers[position]).ok()?.checked_sub(1)?;
@@ -80,13 +81,15 @@ impl KeyReader {
             let option = unsafe { *opened.rd_indoption.add(position) } as u32;
             // SAFETY: as above.
             let collation = unsafe { *opened.rd_indcollation.add(position) };
-            let kind = kinds::kind_of(definition.base, collation)?;
+            let kind = kind_of(definition.base, collation)?;
             let storage = descriptor.get(position)?.attstorage as u8;
-            if kind == WideKind::Text && storage == pg_sys::TYPSTORAGE_PLAIN {
+            let is_text = matches!(kind, WideKind::Text | WideKind::Collated);
+            if is_text && storage == pg_sys::TYPSTORAGE_PLAIN {
                 // Such texts keep the header that they have in the table.
                 return None;
             }
             wanted.push(attribute);
+            kinds.push((kind, collation));
             columns.push(WideColumn {
                 kind,
                 is_descending: option & pg_sys::INDOPTION_DESC != 0,
@@ -96,8 +99,12 @@ impl KeyReader {
         }
         let stored: Vec<Attribute> = attributes.iter().map(|attribute| attribute.stored).collect();
         let deformer = Deformer::new(&stored, &wanted)?;
-        let column_count = columns.len();
-        Some(KeyReader { deformer, column_count, layout: Layout::new(&columns)?, conditions })
+        Some(KeyReader { deformer, layout: Layout::new(&columns)?, kinds, conditions })
+    }
+
+    /// The collations of the columns.
+    pub(super) fn collations(&self) -> Collations {
+        Collations::new(&self.kinds)
     }
 
     /// Reads the keys of all live rows that the index is to have; returns the number of live rows, also of
@@ -116,7 +123,7 @@ impl KeyReader {
             }
             sorter.make_room(live.len());
             rows += live.len() as u64;
-            let mut values = vec![None; self.column_count];
+            let mut values = vec![None; self.kinds.len()];
             for offset in live {
                 let Pointer::Tuple(tuple) = page.pointer(*offset) else {
                     return Err(Unusual);
@@ -155,7 +162,7 @@ impl Layout {
                     has_nulls_first: column.has_nulls_first,
                     is_nullable: column.is_nullable,
                 }),
-                WideKind::Text => None,
+                WideKind::Text | WideKind::Collated => None,
             })
             .collect();
         match narrow.and_then(|columns| KeyLayout::new(&columns)) {

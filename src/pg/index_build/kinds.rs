@@ -1,10 +1,13 @@
 //! Which columns can be read as keys that sort by themselves.
 
+use std::cmp::Ordering;
+
 use pgmig_core::heap::key::KeyKind;
 use pgmig_core::heap::wide_key::WideKind;
+use pgmig_core::heap::wide_order::Collate;
 use pgrx::pg_sys;
 
-use crate::pg::collation;
+use crate::pg::collation::{self, Rules};
 
 /// How an index holds a column of a type, under its default operator class and a collation; None if in no
 /// way that is known here.
@@ -12,6 +15,42 @@ pub(super) fn kind_of(base: pg_sys::Oid, collation: pg_sys::Oid) -> Option<WideK
     let is_text = base == pg_sys::TEXTOID || base == pg_sys::VARCHAROID;
     match KeyKind::of_type(base.to_u32()) {
         Some(kind) => Some(WideKind::Narrow(kind)),
-        None => (is_text && collation::is_by_bytes(collation)).then_some(WideKind::Text),
+        None if !is_text => None,
+        None if collation::is_by_bytes(collation) => Some(WideKind::Text),
+        None => Rules::of(collation).map(|_| WideKind::Collated),
+    }
+}
+
+/// The collations of an index's columns, for those that have rules of their own.
+#[derive(Default)]
+pub(super) struct Collations(Vec<Option<Rules>>);
+
+impl Collations {
+    /// For columns of these kinds and collations.
+    pub(super) fn new(columns: &[(WideKind, pg_sys::Oid)]) -> Self {
+        let columns = columns.iter().map(|(kind, collation)| match kind {
+            WideKind::Collated => Rules::of(*collation),
+            WideKind::Narrow(_) | WideKind::Text => None,
+        });
+        Collations(columns.collect())
+    }
+}
+
+impl Collate for Collations {
+    fn weigh(&mut self, column: usize, text: &[u8], into: &mut Vec<u8>) -> bool {
+        match &mut self.0[column] {
+            Some(rules) => {
+                rules.weigh(text, into);
+                true
+            }
+            None => false,
+        }
+    }
+
+    fn compare(&mut self, column: usize, one: &[u8], other: &[u8]) -> Ordering {
+        match &mut self.0[column] {
+            Some(rules) => rules.compare(one, other),
+            None => one.cmp(other),
+        }
     }
 }

@@ -49,16 +49,17 @@ impl<const N: usize> Sorter for NarrowKeys<'_, N> {
         Ok(())
     }
 
-    fn for_each(mut self, each: impl FnMut(&Entry<N>)) {
+    fn for_each(mut self, each: impl FnMut(&Entry<N>)) -> Result<(), Unusual> {
         self.entries.sort_unstable();
         if self.runs.is_empty() {
             self.entries.iter().for_each(each);
-            return;
+            return Ok(());
         }
         self.runs.push(Run::write(&self.entries));
         self.entries = Vec::new();
         let most = (self.most / self.runs.len()).max(FEWEST_ENTRIES);
         Merge::new(self.runs.len(), |run, entry| self.runs[run].next(entry, most)).for_each(each);
+        Ok(())
     }
 }
 

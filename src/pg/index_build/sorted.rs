@@ -10,7 +10,8 @@
 //! ```
 //!
 //! The scan sees what a scan under the lock of `CREATE INDEX` sees, or gives up: a table that somebody
-//! has updated or is writing to is left to the server's builder.
+//! has updated or is writing to is left to the server's builder. So are texts whose order by weight is not
+//! the one that their collation says, which is found out only while the pages are written.
 
 use std::ffi::CStr;
 use std::sync::OnceLock;
@@ -106,11 +107,15 @@ unsafe extern "C-unwind" fn build(
                 2 => work.build(layout, NarrowKeys::<2>::new(layout)),
                 _ => work.build(layout, NarrowKeys::<3>::new(layout)),
             },
-            Layout::Wide(layout) => work.build(layout, SortedWideKeys::new(layout)),
+            Layout::Wide(layout) => {
+                work.build(layout, SortedWideKeys::new(layout, reader.collations()))
+            }
         }
     });
     let Ok(rows) = built else {
-        // SAFETY: nothing has been written yet.
+        // SAFETY: the index is open.
+        pgrx::debug1!("index \"{}\" is left to the server's builder", unsafe { name_of(index) });
+        // SAFETY: nothing has been written, or not for long.
         return unsafe { nbtree::build(table, index, info) };
     };
     let size = size_of::<pg_sys::IndexBuildResult>();
@@ -155,7 +160,7 @@ impl<'a> Work<'a> {
         Work { table, index, reader, is_unique, compares_nulls }
     }
 
-    /// Builds the index. If the table is to be left to the server, nothing is written; keys that should be
+    /// Builds the index. If that is to be left to the server, nothing stays written; keys that should be
     /// unique and are not are raised.
     fn build<S: Sorter>(&self, form: &impl KeyForm<S::Key>, mut keys: S) -> Result<Rows, Unusual> {
         let of_table = self.reader.read(self.table, &mut keys)?;
@@ -166,7 +171,7 @@ impl<'a> Work<'a> {
         });
         let mut of_index = 0;
         let mut previous = S::Key::default();
-        keys.for_each(|key| {
+        let done = keys.for_each(|key| {
             if self.is_unique {
                 if of_index > 0 && previous.has_key_of(key) {
                     self.refuse(form, key);
@@ -176,6 +181,11 @@ impl<'a> Work<'a> {
             of_index += 1;
             builder.push(key);
         });
+        if let Err(unusual) = done {
+            // SAFETY: the index is open, and its file the current transaction's.
+            unsafe { pg_sys::RelationTruncate(self.index, 0) };
+            return Err(unusual);
+        }
         let root = builder.finish();
         writer.write(METAPAGE, nbtree::metapage(self.index, root));
         writer.flush();
@@ -218,10 +228,19 @@ impl<'a> Work<'a> {
             format!("Key {} is duplicated.", unsafe { CStr::from_ptr(key) }.to_string_lossy())
         };
         // SAFETY: the index is open.
-        let name = unsafe { CStr::from_ptr((*(*self.index).rd_rel).relname.data.as_ptr()) };
-        let message = format!("could not create unique index \"{}\"", name.to_string_lossy());
+        let name = unsafe { name_of(self.index) };
+        let message = format!("could not create unique index \"{name}\"");
         ErrorReport::new(PgSqlErrorCode::ERRCODE_UNIQUE_VIOLATION, message, "pgmig")
             .set_detail(detail)
             .report(PgLogLevel::ERROR);
     }
+}
+
+/// # Safety
+/// The relation must be open.
+unsafe fn name_of(relation: pg_sys::Relation) -> String {
+    // SAFETY: by contract; a name ends with a zero.
+    unsafe { CStr::from_ptr((*(*relation).rd_rel).relname.data.as_ptr()) }
+        .to_string_lossy()
+        .into_owned()
 }

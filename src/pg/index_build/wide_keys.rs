@@ -3,14 +3,18 @@
 use pgmig_core::btree::Merge;
 use pgmig_core::heap::page::PAGE_BYTES;
 use pgmig_core::heap::wide_key::{WideKey, WideLayout};
+use pgmig_core::heap::wide_order::Straightener;
 use pgmig_core::heap::wide_sort::{self, WideKeys};
 
 use super::keys::{self, Sorter};
+use super::kinds::Collations;
 use super::temp_file::TempFile;
 use crate::pg::heap_pages::Unusual;
 
-/// Bytes of the keys of a page at most: they may take a byte or two more than the values.
+/// Bytes of the keys of a page, hardly ever more: they may take a byte or two more than the values, which may
+/// weigh several times what they have.
 const MOST_PAGE_BYTES: usize = 2 * PAGE_BYTES;
+const MOST_WEIGHED_BYTES: usize = 8 * PAGE_BYTES;
 
 /// Bytes that are written together, and of a run that are read together at least.
 const FEWEST_BYTES: usize = 1 << 16;
@@ -18,6 +22,7 @@ const FEWEST_BYTES: usize = 1 << 16;
 /// Takes as much memory as `maintenance_work_mem` says.
 pub(super) struct SortedWideKeys<'a> {
     layout: &'a WideLayout,
+    collations: Collations,
     /// Those in memory; the only ones if there are no runs.
     keys: WideKeys,
     runs: Vec<Run>,
@@ -26,28 +31,13 @@ pub(super) struct SortedWideKeys<'a> {
 }
 
 impl<'a> SortedWideKeys<'a> {
-    pub(super) fn new(layout: &'a WideLayout) -> Self {
+    pub(super) fn new(layout: &'a WideLayout, collations: Collations) -> Self {
         let most = keys::memory_bytes();
-        SortedWideKeys { layout, keys: WideKeys::default(), runs: Vec::new(), most }
-    }
-}
-
-impl Sorter for SortedWideKeys<'_> {
-    type Key = WideKey;
-
-    fn make_room(&mut self, row_count: usize) {
-        let needed = MOST_PAGE_BYTES + row_count * WideKeys::BYTES_PER_KEY;
-        if !self.keys.is_empty() && self.keys.memory_bytes() + needed > self.most {
-            self.runs.push(Run::write(&mut self.keys));
-            self.keys.clear();
-        }
+        SortedWideKeys { layout, collations, keys: WideKeys::default(), runs: Vec::new(), most }
     }
 
-    fn push(&mut self, values: &[Option<&[u8]>], place: u64) -> Result<(), Unusual> {
-        self.keys.push(self.layout, values, place).map_err(|_| Unusual)
-    }
-
-    fn for_each(mut self, each: impl FnMut(&WideKey)) {
+    /// Calls `each` with all keys in the order of their bytes.
+    fn for_each_sorted(mut self, each: impl FnMut(&WideKey)) {
         if self.runs.is_empty() {
             self.keys.sort();
             self.keys.for_each(each);
@@ -57,6 +47,35 @@ impl Sorter for SortedWideKeys<'_> {
         self.keys = WideKeys::default();
         let most = (self.most / self.runs.len()).max(FEWEST_BYTES);
         Merge::new(self.runs.len(), |run, key| self.runs[run].next(key, most)).for_each(each);
+    }
+}
+
+impl Sorter for SortedWideKeys<'_> {
+    type Key = WideKey;
+
+    fn make_room(&mut self, row_count: usize) {
+        let most_bytes =
+            if self.layout.is_collated() { MOST_WEIGHED_BYTES } else { MOST_PAGE_BYTES };
+        let needed = most_bytes + row_count * WideKeys::BYTES_PER_KEY;
+        if !self.keys.is_empty() && self.keys.memory_bytes() + needed > self.most {
+            self.runs.push(Run::write(&mut self.keys));
+            self.keys.clear();
+        }
+    }
+
+    fn push(&mut self, values: &[Option<&[u8]>], place: u64) -> Result<(), Unusual> {
+        self.keys.push(self.layout, &mut self.collations, values, place).map_err(|_| Unusual)
+    }
+
+    fn for_each(mut self, mut each: impl FnMut(&WideKey)) -> Result<(), Unusual> {
+        if !self.layout.is_collated() {
+            self.for_each_sorted(each);
+            return Ok(());
+        }
+        let mut collations = std::mem::take(&mut self.collations);
+        let mut straightener = Straightener::new(self.layout, &mut collations);
+        self.for_each_sorted(|key| straightener.push(key, &mut each));
+        straightener.finish(&mut each).map_err(|_| Unusual)
     }
 }
 

@@ -5,6 +5,7 @@ use crate::heap::key::KeyKind;
 use crate::heap::page::PageBytes;
 use crate::heap::sort::{Entry, KeyColumn, KeyLayout};
 use crate::heap::wide_key::{WideColumn, WideKind, WideLayout};
+use crate::heap::wide_order::ByBytes;
 use crate::heap::wide_sort::WideKeys;
 
 /// Pages in the order of their numbers; the metapage's place is empty.
@@ -137,7 +138,7 @@ fn every_row_is_found_by_texts_of_any_length() {
         let length = usize::try_from(place * 7919 % 503).unwrap();
         let long = [&(((length + 4) << 2) as u32).to_le_bytes()[..], &vec![b'l'; length]].concat();
         let value = (place % 5 > 0).then_some(&long[..]);
-        keys.push(&layout, &[value, value, value], place * 3 + 1).unwrap();
+        keys.push(&layout, &mut ByBytes, &[value, value, value], place * 3 + 1).unwrap();
     }
     keys.sort();
     let mut sorted = Vec::new();

@@ -2,7 +2,8 @@
 //!
 //! Reading: index builds and foreign key checks read whole tables for a few columns. `page` has line
 //! pointers and tuples, `deform` columns of a tuple, `key` values that sort as plain integers, `sort`
-//! many of them in order; `wide_key` has keys with texts, `wide_sort` many of these in order.
+//! many of them in order; `wide_key` has keys with texts, `wide_sort` many of these in order, and `wide_order`
+//! those that collations have rules for.
 //! `reference` has keys of both ends of a foreign key, `key_set` and `byte_set` whether one is among many.
 //!
 //! Writing: `rows` takes the rows out of a binary COPY, `form` makes tuples of them, `pglz` compresses
@@ -34,6 +35,7 @@ pub mod reference;
 pub mod rows;
 pub mod sort;
 pub mod wide_key;
+pub mod wide_order;
 pub mod wide_sort;
 
 #[cfg(test)]

@@ -2,25 +2,32 @@
 //!
 //! ```text
 //!   a flag that tells NULL from values, if nullable │ number, highest byte first
-//!                                                   │ text, a zero        … and the next column
+//!                                                   │ text, a zero
+//!                                                   │ weights, a zero, text, a zero
+//!                                                                           … and the next column
 //! ```
 //!
 //! What sorts in descending order has its bits inverted, but for the flag. No key is the beginning of
 //! another one, as each column tells where it ends: where two keys differ, they do so before either ends.
-//! Texts compare by their bytes, as under the collation `C`.
+//! Texts compare by their bytes, as under the collation `C`, or first by what they weigh under another
+//! one, and `wide_order` does the rest.
 
 use std::cmp::Ordering;
 
 use super::deform::plain_value;
 use super::key::KeyKind;
+use super::wide_order::Collate;
 
 /// Bytes of a text at most: longer ones the server compresses in an index, if that pays
 /// (`TOAST_INDEX_TARGET`, which counts a header of 4).
 const MOST_TEXT_BYTES: usize = 8160 / 16 - 4;
 
-/// Bytes of a key at most, so that with a header, paddings and room for the row's place, its tuple is
+/// Bytes of a key at most, weights aside, so that with a header, paddings and room for the row's place, its tuple is
 /// surely shorter than a third of a page (`BTMaxItemSize`).
 const MOST_KEY_BYTES: usize = 2300;
+
+/// Bytes of a key at most, with its weights.
+const MOST_WEIGHED_BYTES: usize = 1 << 15;
 
 /// What a column of a wide key holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +35,8 @@ pub enum WideKind {
     Narrow(KeyKind),
     /// `text` and `varchar`, that sort by their bytes.
     Text,
+    /// The same with a collation that has rules of its own.
+    Collated,
 }
 
 /// A column of an index.
@@ -107,14 +116,21 @@ impl WideLayout {
         &self.columns
     }
 
+    /// Whether there is a column with a collation that has rules of its own.
+    pub fn is_collated(&self) -> bool {
+        self.columns.iter().any(|column| column.kind == WideKind::Collated)
+    }
+
     /// Appends the key of stored values, one for each column; None is NULL.
     pub(super) fn encode(
         &self,
         values: &[Option<&[u8]>],
+        collate: &mut impl Collate,
         into: &mut Vec<u8>,
     ) -> Result<usize, Unfit> {
         let start = into.len();
-        for (column, value) in self.columns.iter().zip(values) {
+        let mut weight_bytes = 0;
+        for (index, (column, value)) in self.columns.iter().zip(values).enumerate() {
             if column.is_nullable {
                 into.push(u8::from(value.is_none() != column.has_nulls_first));
             }
@@ -128,13 +144,15 @@ impl WideLayout {
                     let number = kind.normalize(value).to_be_bytes();
                     into.extend_from_slice(&number[number.len() - usize::from(kind.bytes())..]);
                 }
-                WideKind::Text => {
+                WideKind::Text => push_text(plain_value(value).ok_or(Unfit)?, into)?,
+                WideKind::Collated => {
                     let text = plain_value(value).ok_or(Unfit)?;
-                    if text.len() > MOST_TEXT_BYTES || memchr::memchr(0, text).is_some() {
+                    if !collate.weigh(index, text, into) {
                         return Err(Unfit);
                     }
-                    into.extend_from_slice(text);
                     into.push(0);
+                    weight_bytes += into.len() - from;
+                    push_text(text, into)?;
                 }
             }
             if column.is_descending {
@@ -142,7 +160,21 @@ impl WideLayout {
             }
         }
         let length = into.len() - start;
-        if length > MOST_KEY_BYTES { Err(Unfit) } else { Ok(length) }
+        let is_unfit = length - weight_bytes > MOST_KEY_BYTES || length > MOST_WEIGHED_BYTES;
+        if is_unfit { Err(Unfit) } else { Ok(length) }
+    }
+
+    /// Bytes of a key up to where the weights of the first column end that has any.
+    pub(super) fn weighed_bytes(&self, key: &WideKey) -> usize {
+        let mut at = 0;
+        for column in &self.columns {
+            let rest = &key.bytes[at..];
+            if column.kind == WideKind::Collated {
+                return at + column.weight_bytes(rest);
+            }
+            at += column.split(rest).1;
+        }
+        at
     }
 
     /// Calls `each` with every column's number and part of the key.
@@ -170,14 +202,37 @@ impl WideLayout {
 }
 
 impl WideColumn {
+    /// Bytes of the flag, if there is one, and of the weights in what a key has left; a column without weights
+    /// has none.
+    fn weight_bytes(&self, rest: &[u8]) -> usize {
+        let flag = usize::from(self.is_nullable);
+        if self.is_null(rest) || self.kind != WideKind::Collated {
+            return flag;
+        }
+        flag + self.end_of_text(&rest[flag..]) + 1
+    }
+
+    fn is_null(&self, rest: &[u8]) -> bool {
+        self.is_nullable && (rest[0] == 1) != self.has_nulls_first
+    }
+
+    /// What the bits of values are inverted by.
+    fn mask(&self) -> u8 {
+        if self.is_descending { u8::MAX } else { 0 }
+    }
+
+    /// Where the zero is that ends a text.
+    fn end_of_text(&self, bytes: &[u8]) -> usize {
+        memchr::memchr(self.mask(), bytes).unwrap_or(bytes.len())
+    }
+
     /// The column's part of what a key has left, and how many bytes it takes.
     fn split<'k>(&self, rest: &'k [u8]) -> (Part<'k>, usize) {
-        let flag = usize::from(self.is_nullable);
-        if self.is_nullable && (rest[0] == 1) != self.has_nulls_first {
-            return (Part::Null, flag);
+        let start = self.weight_bytes(rest);
+        if self.is_null(rest) {
+            return (Part::Null, start);
         }
-        let rest = &rest[flag..];
-        let mask = if self.is_descending { u8::MAX } else { 0 };
+        let (rest, mask) = (&rest[start..], self.mask());
         match self.kind {
             WideKind::Narrow(kind) => {
                 let length = usize::from(kind.bytes());
@@ -186,14 +241,24 @@ impl WideColumn {
                 number[from..].copy_from_slice(&rest[..length]);
                 number[from..].iter_mut().for_each(|byte| *byte ^= mask);
                 let stored = kind.restore(u128::from_be_bytes(number));
-                (Part::Narrow(kind, stored), flag + length)
+                (Part::Narrow(kind, stored), start + length)
             }
-            WideKind::Text => {
-                let end = memchr::memchr(mask, rest).unwrap_or(rest.len());
-                (Part::Text { bytes: &rest[..end], mask }, flag + end + 1)
+            WideKind::Text | WideKind::Collated => {
+                let end = self.end_of_text(rest);
+                (Part::Text { bytes: &rest[..end], mask }, start + end + 1)
             }
         }
     }
+}
+
+/// Appends a text that an index holds as it is, and a zero.
+fn push_text(text: &[u8], into: &mut Vec<u8>) -> Result<(), Unfit> {
+    if text.len() > MOST_TEXT_BYTES || memchr::memchr(0, text).is_some() {
+        return Err(Unfit);
+    }
+    into.extend_from_slice(text);
+    into.push(0);
+    Ok(())
 }
 
 /// Bytes at the beginning that are the same.

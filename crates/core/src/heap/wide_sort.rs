@@ -5,6 +5,7 @@
 //! go by place, as in a B-tree: the keys come in that order, and the sort keeps it.
 
 use super::wide_key::{Unfit, WideKey, WideLayout, count_common};
+use super::wide_order::Collate;
 
 /// Bytes that are sorted by together.
 const HEAD_BYTES: usize = size_of::<u64>();
@@ -69,11 +70,12 @@ impl WideKeys {
     pub fn push(
         &mut self,
         layout: &WideLayout,
+        collate: &mut impl Collate,
         values: &[Option<&[u8]>],
         place: u64,
     ) -> Result<(), Unfit> {
         let start = self.bytes.len();
-        let length = layout.encode(values, &mut self.bytes)?;
+        let length = layout.encode(values, collate, &mut self.bytes)?;
         let place_and_length = place << 16 | length as u64;
         self.items.push(Item { head: 0, start, place_and_length });
         Ok(())

@@ -1,5 +1,8 @@
+use std::cmp::Ordering;
+
 use super::super::key::KeyKind;
 use super::super::wide_key::{Part, Unfit, WideColumn, WideKey, WideKind, WideLayout};
+use super::super::wide_order::{ByBytes, Collate, Crooked, Straightener};
 use super::super::wide_sort::{WideKeys, put_record, read_record};
 
 fn column(kind: WideKind, is_descending: bool) -> WideColumn {
@@ -63,7 +66,7 @@ fn texts_sort_by_their_bytes_with_ties_by_place_and_come_back() {
             let number = (place % 3 > 0).then_some(5 - i32::try_from(place % 11).unwrap());
             let (bytes, stored) = (number.map(i32::to_ne_bytes), text.as_deref().map(stored));
             let values = [stored.as_deref(), bytes.as_ref().map(|bytes| &bytes[..])];
-            keys.push(&layout, &values, place).unwrap();
+            keys.push(&layout, &mut ByBytes, &values, place).unwrap();
             rows.push((text, number, place));
         }
         keys.sort();
@@ -96,7 +99,7 @@ fn equal_columns_are_counted_from_the_first() {
                 let stored = texts.map(stored);
                 let mut one = WideKeys::default();
                 let values = [Some(&stored[0][..]), Some(&stored[1][..]), Some(&stored[2][..])];
-                one.push(&layout, &values, 1).unwrap();
+                one.push(&layout, &mut ByBytes, &values, 1).unwrap();
                 let mut found = WideKey::default();
                 one.for_each(|key| found.clone_from(key));
                 found
@@ -110,7 +113,7 @@ fn equal_columns_are_counted_from_the_first() {
 fn values_that_the_server_would_store_in_another_way_are_no_keys() {
     let columns = [WideColumn { is_nullable: false, ..column(WideKind::Text, false) }; 5];
     let layout = WideLayout::new(&columns[..1]).unwrap();
-    let push = |value: Option<&[u8]>| WideKeys::default().push(&layout, &[value], 1);
+    let push = |value: Option<&[u8]>| WideKeys::default().push(&layout, &mut ByBytes, &[value], 1);
     assert_eq!(push(Some(&stored(&"x".repeat(506)))), Ok(()));
     assert_eq!(push(Some(&stored(&"x".repeat(507)))), Err(Unfit));
     assert_eq!(push(None), Err(Unfit), "a NULL where there should be none");
@@ -119,7 +122,7 @@ fn values_that_the_server_would_store_in_another_way_are_no_keys() {
     assert_eq!(push(Some(&[&[1, 18][..], &[0; 16]].concat())), Err(Unfit), "out of line");
     let long = stored(&"x".repeat(500));
     let layout = WideLayout::new(&columns).unwrap();
-    let pushed = WideKeys::default().push(&layout, &[Some(&long[..]); 5], 1);
+    let pushed = WideKeys::default().push(&layout, &mut ByBytes, &[Some(&long[..]); 5], 1);
     assert_eq!(pushed, Err(Unfit), "longer than a third of a page");
 }
 
@@ -127,10 +130,118 @@ fn values_that_the_server_would_store_in_another_way_are_no_keys() {
 fn records_of_runs_are_read_as_they_were_written() {
     let layout = WideLayout::new(&[column(WideKind::Text, false)]).unwrap();
     let (text, mut keys, mut bytes) = (stored("text"), WideKeys::default(), Vec::new());
-    keys.push(&layout, &[Some(&text)], 77 << 16 | 3).unwrap();
+    keys.push(&layout, &mut ByBytes, &[Some(&text)], 77 << 16 | 3).unwrap();
     keys.for_each(|key| put_record(key, &mut bytes));
     let mut key = WideKey::default();
     assert_eq!(read_record(&bytes[..bytes.len() - 1], &mut key), None);
     assert_eq!(read_record(&bytes, &mut key), Some(bytes.len()));
     assert_eq!((parts_of(&layout, &key).0.as_deref(), key.place), (Some("text"), 77 << 16 | 3));
+}
+
+/// A collation that looks at letters, then at their case, then at punctuation, which no weight tells.
+struct Letters {
+    /// Texts that are said to weigh nothing.
+    weightless: Option<&'static str>,
+}
+
+impl Letters {
+    fn weights(text: &[u8]) -> Vec<u8> {
+        let letters = || text.iter().filter(|byte| byte.is_ascii_alphanumeric());
+        let cases = letters().map(|byte| 2 + u8::from(byte.is_ascii_uppercase()));
+        letters().map(u8::to_ascii_lowercase).chain([1]).chain(cases).collect()
+    }
+}
+
+impl Collate for Letters {
+    fn weigh(&mut self, _: usize, text: &[u8], into: &mut Vec<u8>) -> bool {
+        if self.weightless.map(str::as_bytes) != Some(text) {
+            into.extend(Self::weights(text));
+        }
+        true
+    }
+
+    fn compare(&mut self, _: usize, one: &[u8], other: &[u8]) -> Ordering {
+        // Punctuation in the order that bytes do not have.
+        Self::weights(one).cmp(&Self::weights(other)).then_with(|| other.cmp(one))
+    }
+}
+
+/// The keys of rows of two texts, straightened: their places.
+fn straighten(
+    columns: &[WideColumn],
+    collate: &mut Letters,
+    rows: &[[Option<String>; 2]],
+) -> Result<Vec<u64>, Crooked> {
+    let layout = WideLayout::new(columns).unwrap();
+    let mut keys = WideKeys::default();
+    for (place, row) in (0..).zip(rows) {
+        let stored = row.clone().map(|text| text.as_deref().map(stored));
+        let values = stored.each_ref().map(Option::as_deref);
+        keys.push(&layout, collate, &values, place).unwrap();
+    }
+    keys.sort();
+    let mut places = Vec::new();
+    let mut each = |key: &WideKey| places.push(key.place);
+    let mut straightener = Straightener::new(&layout, collate);
+    keys.for_each(|key| straightener.push(key, &mut each));
+    straightener.finish(&mut each).map(|()| places)
+}
+
+#[test]
+fn texts_of_a_collation_sort_by_weights_and_those_of_equal_weight_as_it_says() {
+    let words = ["do it", "do-it", "doit", "Do it", "DO_IT", "done", "d", "", "-", "--"];
+    let text = |number: u32| match number % 11 {
+        10 => None,
+        word => Some(format!("{}{}", words[word as usize], number / 11 % 3)),
+    };
+    let rows: Vec<[Option<String>; 2]> = (0..3000_u32)
+        .map(|number| number.wrapping_mul(2_654_435_761) >> 5)
+        .map(|random| [text(random), text(random / 40)])
+        .collect();
+    for is_descending in [[false, false], [true, false], [false, true]] {
+        let columns = is_descending.map(|down| column(WideKind::Collated, down));
+        let places = straighten(&columns, &mut Letters { weightless: None }, &rows).unwrap();
+        let mut expected: Vec<u64> = (0..).take(rows.len()).collect();
+        expected.sort_by(|one, other| {
+            let rows = [&rows[*one as usize], &rows[*other as usize]];
+            let by_column = (0..2).map(|index| {
+                let order = match [&rows[0][index], &rows[1][index]] {
+                    [Some(one), Some(other)] => Letters { weightless: None }.compare(
+                        index,
+                        one.as_bytes(),
+                        other.as_bytes(),
+                    ),
+                    // NULL comes last, or first in descending order.
+                    [one, other] => one.is_none().cmp(&other.is_none()),
+                };
+                if is_descending[index] { order.reverse() } else { order }
+            });
+            by_column.fold(Ordering::Equal, Ordering::then).then(one.cmp(other))
+        });
+        assert!(places == expected, "{is_descending:?}");
+    }
+}
+
+#[test]
+fn weights_that_say_something_else_than_their_collation_are_noticed() {
+    let columns = [column(WideKind::Collated, false), column(WideKind::Text, false)];
+    let row = |word: &str| [Some(word.to_owned()), None];
+    let rows = [row("first"), row("second"), row("third")];
+    let collate = |weightless| straighten(&columns, &mut Letters { weightless }, &rows);
+    assert_eq!(collate(None), Ok(vec![0, 1, 2]));
+    assert_eq!(collate(Some("first")), Ok(vec![0, 1, 2]), "it is the first one anyway");
+    assert_eq!(collate(Some("second")), Err(Crooked));
+    assert_eq!(collate(Some("third")), Err(Crooked));
+}
+
+#[test]
+fn more_keys_of_equal_weight_than_can_be_sorted_are_in_order_or_noticed() {
+    let columns = [column(WideKind::Collated, false), column(WideKind::Text, false)];
+    let rows = |words: [&str; 2]| -> Vec<[Option<String>; 2]> {
+        (0..30_000).map(|number| [Some(words[number / 15_000].to_owned()), None]).collect()
+    };
+    let mut letters = Letters { weightless: None };
+    let places = straighten(&columns, &mut letters, &rows(["same", "same"])).unwrap();
+    assert!(places.is_sorted() && places.len() == 30_000);
+    assert_eq!(straighten(&columns, &mut letters, &rows(["a b", "a-b"])), Err(Crooked));
 }
