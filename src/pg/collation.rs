@@ -9,6 +9,7 @@
 use std::ffi::CStr;
 use std::ffi::{CString, c_char, c_int};
 
+use pgmig_core::heap::wide_order::LEVEL_END;
 use pgrx::pg_sys;
 
 use super::catch::guard;
@@ -19,11 +20,8 @@ use super::spi;
 #[cfg(target_env = "gnu")]
 const RULE_COUNT: libc::nl_item = libc::LC_COLLATE << 16;
 
-/// What separates the levels of a text's weights in the GNU C library.
-const LEVEL_END: u8 = 1;
-
-/// Levels that are of use for sorting: characters, accents, case. The next one is for punctuation, and is not
-/// what `strcoll` goes by.
+/// Levels of weights that are of use for sorting: characters, accents, case. The next one is for punctuation, and
+/// is not what `strcoll` goes by.
 const LEVEL_COUNT: usize = 3;
 
 /// Bytes of weights that a byte of text has, for a guess.

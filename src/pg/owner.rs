@@ -1,11 +1,9 @@
-//! Acting as the extension's owner, for fixed statements on pgmig's own tables only.
+//! Acting as somebody else: the extension's owner, for fixed statements on pgmig's own tables only, or a table's,
+//! for what the server does on their behalf too.
 
 use pgrx::pg_sys;
 
-/// The current user is the extension's owner, under a fixed `search_path`, until this is dropped.
-///
-/// The session cannot be talked into running anything else with these rights: statements are
-/// constant, names are qualified, operators come from `pg_catalog`.
+/// The current user is another one, under a fixed `search_path`, until this is dropped.
 pub struct AsOwner {
     user: pg_sys::Oid,
     context: i32,
@@ -13,17 +11,30 @@ pub struct AsOwner {
 }
 
 impl AsOwner {
-    /// Switches to `owner`; inside a transaction.
+    /// Switches to the extension's owner; inside a transaction.
+    ///
+    /// The session cannot be talked into running anything else with these rights: statements are
+    /// constant, names are qualified, operators come from `pg_catalog`.
     pub fn begin(owner: pg_sys::Oid) -> Self {
+        Self::switch(owner, pg_sys::SECURITY_LOCAL_USERID_CHANGE)
+    }
+
+    /// Switches to a table's owner, for functions of theirs, which are kept from changing what lasts longer than
+    /// this; inside a transaction. As `DefineIndex` of the server does.
+    pub(super) fn begin_restricted(owner: pg_sys::Oid) -> Self {
+        Self::switch(owner, pg_sys::SECURITY_RESTRICTED_OPERATION)
+    }
+
+    fn switch(owner: pg_sys::Oid, restriction: u32) -> Self {
         let mut user = pg_sys::InvalidOid;
         let mut context = 0;
         // SAFETY: both pointers are valid for the call.
         unsafe { pg_sys::GetUserIdAndSecContext(&mut user, &mut context) };
         // SAFETY: opens a level that Drop closes.
         let guc_level = unsafe { pg_sys::NewGUCNestLevel() };
-        let local = context | pg_sys::SECURITY_LOCAL_USERID_CHANGE as i32;
+        let restricted = context | restriction as i32;
         // SAFETY: restored on drop, and by the server when the transaction aborts.
-        unsafe { pg_sys::SetUserIdAndSecContext(owner, local) };
+        unsafe { pg_sys::SetUserIdAndSecContext(owner, restricted) };
         let guard = AsOwner { user, context, guc_level };
         // SAFETY: constant strings; GUC_ACTION_SAVE ties the value to the level opened above.
         unsafe {

@@ -11,6 +11,7 @@ use super::conversions::compare_with_copy;
 const INDEXED: &str = r#"
     create extension amcheck;
     create domain "d""om" as int8 check (value is distinct from 0);
+    create function "of half"(oid) returns bool language plpgsql immutable as $$ begin return $1::int8 % 2 = 0; end $$;
     create table keyed (
         gone text, a int4, b int2 not null, c int8, d uuid, e timestamp, f timestamptz, g date, h bool, i float8,
         j float4, k oid, l money, m time, n "d""om", wide text);
@@ -49,6 +50,10 @@ const INDEXED: &str = r#"
     create index on keyed (g) where h is null or b > 50;
     create index on keyed (i, d) where (a is not null) is true and n is null;
     create index on keyed ((a + 1));
+    create index on keyed ((a % 7) desc nulls last, (d is null), c) where b > 50 and j < 1000;
+    create unique index on keyed ((k::text), (k::int8 % 3)) where "of half"(k);
+    create index on keyed ((nullif("of half"(k), g > date '2000-01-01')), n, (e::date));
+    create index on keyed ((i + 1));
     create index on keyed (e, f, c, m);
     create index on keyed using hash (a);
     alter table keyed add unique (k, b) deferrable initially deferred;
@@ -102,6 +107,14 @@ const WORDED: &str = r#"
     create index on worded (other collate "C", word);
     create index on worded (word collate "en-x-icu");
     create index on worded (word varchar_pattern_ops);
+    create index on worded (digest text_pattern_ops desc, word);
+    create unique index on worded (upper(digest), (id + 1));
+    create index on worded (lower(short) desc nulls last) where word in ('paid', 'packed') and path is not null;
+    create index on worded ((path || short), length(long)) with (fillfactor = 70);
+    create index on worded ((external || repeat(long, 3)));
+    create index on worded (left(external || repeat(long, 30), 300), id);
+    create index on worded ((nullif(short, 'a')::"na""me"));
+    create index on worded ((word is null), word);
     create index on worded (word) include (digest);
     create table "leng""thy" (id int4 primary key, v text, w text, x varchar);
     insert into "leng""thy"
@@ -257,6 +270,33 @@ fn indexes_built_from_sorted_keys_are_those_that_the_server_builds() -> Result<(
         ensure!(miscounted == "0", "the server was told of another number of rows");
     }
     Ok(())
+}
+
+/// A function that says so when anybody but a table's owner calls it, in sessions that are told to mind.
+const WATCHFUL: &str = r#"
+    create role shortcuts_owner;
+    create function "who's"(text) returns int4 language plpgsql immutable as $$ begin
+        if current_setting('shortcuts.minds', true) = 'on' and current_user <> 'shortcuts_owner' then
+            raise exception 'called by %', current_user;
+        end if;
+        return length($1);
+    end $$;
+    create table owned (a int4, t text);
+    insert into owned select g, repeat('t', 10 + g % 90) from generate_series(1, 30000) g;
+    alter table owned owner to shortcuts_owner;
+    create index on owned ((a + "who's"('constant')));
+    create index on owned (("who's"(t)), a) where a > "who's"('a');"#;
+
+#[test]
+fn functions_in_indexes_are_called_as_the_owner_of_the_table() -> Result<()> {
+    let installation = Installation::of_extension()?;
+    let options = |name| ClusterOptions::new(installation.clone(), name);
+    let pair = Pair::start(options("watchful"), options("watched"))?;
+    let databases = pair.databases("watchful")?;
+    databases.execute_on_source(WATCHFUL)?;
+    databases.migrate_and_match(r#"{"roles": true, "settings": {"shortcuts.minds": "on"}}"#)?;
+    databases.expect_same_schema()?;
+    databases.expect_same_data()
 }
 
 #[test]

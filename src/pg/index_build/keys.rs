@@ -8,6 +8,7 @@ use pgmig_core::heap::wide_key::{WideColumn, WideKind, WideLayout};
 use pgrx::pg_sys;
 use pgrx::tupdesc::PgTupleDesc;
 
+use super::evaluate::Evaluator;
 use super::kinds::{Collations, kind_of};
 use crate::pg::heap_pages::{self, Others, Unusual};
 use crate::pg::utility;
@@ -17,12 +18,16 @@ const BLOCKS_PER_REPORT: u32 = 128;
 
 /// Finds the keys of an index in rows.
 pub(super) struct KeyReader {
-    deformer: Deformer,
-    pub(super) layout: Layout,
+    way: Way,
     /// The kinds and collations of its columns.
     kinds: Vec<(WideKind, pg_sys::Oid)>,
-    /// What the index wants of a row that it is to have.
-    conditions: Vec<Condition>,
+}
+
+/// How the columns of the index come out of a row.
+enum Way {
+    /// As they are, of rows of which the index wants no more than that.
+    Read(Deformer, Vec<Condition>),
+    Evaluate(Evaluator),
 }
 
 /// In which form the keys are sorted.
@@ -53,7 +58,7 @@ pub(super) trait Sorter {
 }
 
 impl KeyReader {
-    /// None if the index is not of a kind that this can read.
+    /// Also the form of the keys; None if the index is not of a kind that this can read.
     ///
     /// # Safety
     /// Both relations must be open, and `info` must describe the index.
@@ -61,45 +66,63 @@ impl KeyReader {
         table: pg_sys::Relation,
         index: pg_sys::Relation,
         info: *mut pg_sys::IndexInfo,
-    ) -> Option<Self> {
+    ) -> Option<(Self, Layout)> {
         // SAFETY: by contract.
-        let (info, opened) = unsafe { (&*info, &*index) };
+        let (info_of_index, opened) = unsafe { (&*info, &*index) };
         // SAFETY: as above.
         let descriptor = unsafe { PgTupleDesc::from_pg_unchecked(opened.rd_att) };
         let attributes = heap_pages::attributes_of(table);
-        let conditions = conditions_of(info)?;
+        let conditions = conditions_of(info_of_index);
         let excludes_null = |attribute: usize| {
-            conditions.iter().any(|wanted| wanted.attribute == attribute && !wanted.is_null)
+            conditions.iter().flatten().any(|of| of.attribute == attribute && !of.is_null)
         };
-        let mut columns = Vec::new();
-        let (mut wanted, mut kinds) = (Vec::new(), Vec::new());
-        for position in 0..usize::try_from(info.ii_NumIndexAttrs).ok()? {
-            let attribute =
-                usize::try_from(info.ii_IndexAttrNumbers[position]).ok()?.checked_sub(1)?;
-            let definition = attributes.get(attribute)?;
-            // SAFETY: there is one for each key column.
-            let option = unsafe { *opened.rd_indoption.add(position) } as u32;
-            // SAFETY: as above.
-            let collation = unsafe { *opened.rd_indcollation.add(position) };
-            let kind = kind_of(definition.base, collation)?;
-            let storage = descriptor.get(position)?.attstorage as u8;
+        let (mut columns, mut kinds, mut wanted) = (Vec::new(), Vec::new(), Vec::new());
+        let column_count = usize::try_from(info_of_index.ii_NumIndexAttrs).ok()?;
+        for position in 0..column_count {
+            // SAFETY: there is one of each for each key column.
+            let (option, collation, family) = unsafe {
+                (
+                    *opened.rd_indoption.add(position) as u32,
+                    *opened.rd_indcollation.add(position),
+                    *opened.rd_opfamily.add(position),
+                )
+            };
+            let number = usize::try_from(info_of_index.ii_IndexAttrNumbers[position]).ok()?;
+            let definition = number.checked_sub(1).map(|attribute| attributes.get(attribute));
+            let result = descriptor.get(position)?;
+            let (base, is_nullable) = match definition {
+                Some(definition) => {
+                    let definition = definition?;
+                    (definition.base, definition.is_nullable && !excludes_null(number - 1))
+                }
+                // SAFETY: a look-up.
+                None => (unsafe { pg_sys::getBaseType(result.atttypid) }, true),
+            };
+            let kind = kind_of(base, family, collation)?;
             let is_text = matches!(kind, WideKind::Text | WideKind::Collated);
-            if is_text && storage == pg_sys::TYPSTORAGE_PLAIN {
+            if is_text && result.attstorage as u8 == pg_sys::TYPSTORAGE_PLAIN {
                 // Such texts keep the header that they have in the table.
                 return None;
             }
-            wanted.push(attribute);
+            wanted.extend(number.checked_sub(1));
             kinds.push((kind, collation));
             columns.push(WideColumn {
                 kind,
                 is_descending: option & pg_sys::INDOPTION_DESC != 0,
                 has_nulls_first: option & pg_sys::INDOPTION_NULLS_FIRST != 0,
-                is_nullable: definition.is_nullable && !excludes_null(attribute),
+                is_nullable,
             });
         }
-        let stored: Vec<Attribute> = attributes.iter().map(|attribute| attribute.stored).collect();
-        let deformer = Deformer::new(&stored, &wanted)?;
-        Some(KeyReader { deformer, layout: Layout::new(&columns)?, kinds, conditions })
+        let way = match conditions {
+            Some(conditions) if wanted.len() == column_count => {
+                let stored: Vec<Attribute> =
+                    attributes.iter().map(|attribute| attribute.stored).collect();
+                Way::Read(Deformer::new(&stored, &wanted)?, conditions)
+            }
+            // SAFETY: by contract.
+            _ => Way::Evaluate(unsafe { Evaluator::new(table, index, info) }),
+        };
+        Some((KeyReader { way, kinds }, Layout::new(&columns)?))
     }
 
     /// The collations of the columns.
@@ -110,7 +133,7 @@ impl KeyReader {
     /// Reads the keys of all live rows that the index is to have; returns the number of live rows, also of
     /// those that it is not to have.
     pub(super) fn read(
-        &self,
+        &mut self,
         table: pg_sys::Relation,
         sorter: &mut impl Sorter,
     ) -> Result<u64, Unusual> {
@@ -128,26 +151,35 @@ impl KeyReader {
                 let Pointer::Tuple(tuple) = page.pointer(*offset) else {
                     return Err(Unusual);
                 };
-                if !self.wants(tuple)? {
-                    continue;
+                let place = u64::from(block) << 16 | u64::from(*offset);
+                match &mut self.way {
+                    Way::Read(deformer, conditions) => {
+                        if holds(conditions, tuple)? {
+                            deformer.deform(tuple, &mut values).map_err(|_| Unusual)?;
+                            sorter.push(&values, place)?;
+                        }
+                    }
+                    Way::Evaluate(evaluator) => {
+                        evaluator.evaluate(tuple, (block, *offset), |values| {
+                            sorter.push(values, place)
+                        })?;
+                    }
                 }
-                self.deformer.deform(tuple, &mut values).map_err(|_| Unusual)?;
-                sorter.push(&values, u64::from(block) << 16 | u64::from(*offset))?;
             }
             Ok(())
         })?;
         Ok(rows)
     }
+}
 
-    /// Whether the index is to have the row.
-    fn wants(&self, tuple: Tuple<'_>) -> Result<bool, Unusual> {
-        for condition in &self.conditions {
-            if tuple.is_null(condition.attribute).ok_or(Unusual)? != condition.is_null {
-                return Ok(false);
-            }
+/// Whether a row is as the conditions want it.
+fn holds(conditions: &[Condition], tuple: Tuple<'_>) -> Result<bool, Unusual> {
+    for condition in conditions {
+        if tuple.is_null(condition.attribute).ok_or(Unusual)? != condition.is_null {
+            return Ok(false);
         }
-        Ok(true)
     }
+    Ok(true)
 }
 
 impl Layout {

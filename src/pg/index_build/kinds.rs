@@ -5,17 +5,25 @@ use std::cmp::Ordering;
 use pgmig_core::heap::key::KeyKind;
 use pgmig_core::heap::wide_key::WideKind;
 use pgmig_core::heap::wide_order::Collate;
-use pgrx::pg_sys;
+use pgrx::pg_sys::{self, TEXT_BTREE_FAM_OID, TEXT_PATTERN_BTREE_FAM_OID};
 
+use super::FIRST_UNPINNED;
 use crate::pg::collation::{self, Rules};
 
-/// How an index holds a column of a type, under its default operator class and a collation; None if in no
-/// way that is known here.
-pub(super) fn kind_of(base: pg_sys::Oid, collation: pg_sys::Oid) -> Option<WideKind> {
+/// How an index holds a column of a type, under a family of operators and a collation; None if in no way that
+/// is known here.
+pub(super) fn kind_of(
+    base: pg_sys::Oid,
+    family: pg_sys::Oid,
+    collation: pg_sys::Oid,
+) -> Option<WideKind> {
     let is_text = base == pg_sys::TEXTOID || base == pg_sys::VARCHAROID;
     match KeyKind::of_type(base.to_u32()) {
-        Some(kind) => Some(WideKind::Narrow(kind)),
+        // Of each of these types the server has one family.
+        Some(kind) => (family.to_u32() < FIRST_UNPINNED).then_some(WideKind::Narrow(kind)),
         None if !is_text => None,
+        None if family == TEXT_PATTERN_BTREE_FAM_OID => Some(WideKind::Text),
+        None if family != TEXT_BTREE_FAM_OID => None,
         None if collation::is_by_bytes(collation) => Some(WideKind::Text),
         None => Rules::of(collation).map(|_| WideKind::Collated),
     }

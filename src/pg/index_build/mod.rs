@@ -1,7 +1,7 @@
 //! B-tree indexes made faster than by the statements that say so, where that is known to be the same.
 //!
 //! ```text
-//!   CREATE INDEX, ALTER TABLE … ADD of a key ─ `key` ─┬─ large, of columns as `kinds` says ─ `sorted`, `keys`
+//!   CREATE INDEX, ALTER TABLE … ADD of a key ─ `key` ─┬─ large, of columns as `kinds` says ─ `sorted`, `keys`, `evaluate`
 //!                                                     ├─ small, of built-in types ─ `small`
 //!                                                     └─ any other ─ the server
 //! ```
@@ -9,6 +9,7 @@
 //! The catalog entries are the server's own: `DefineIndex` without a build. Keys that are constraints are
 //! made the same way as long as they are small; those of large tables are indexes first.
 
+mod evaluate;
 mod key;
 mod keys;
 mod kinds;
@@ -26,6 +27,7 @@ use pgrx::tupdesc::PgTupleDesc;
 
 use super::catch::guard;
 use super::heap_pages::{self, FEWEST_BLOCKS};
+use super::owner::AsOwner;
 use super::relation::{NO_LOCK, OpenRelation};
 use super::{spi, utility};
 
@@ -94,34 +96,42 @@ impl<'a> Target<'a> {
                 std::ptr::null_mut(),
             )
         };
-        let way = Self::choose(OpenRelation::open(table, NO_LOCK).get(), parsed)?;
-        Some((Target { statement, text, table }, way))
+        let target = Target { statement, text, table };
+        let way = target.choose(OpenRelation::open(table, NO_LOCK).get())?;
+        Some((target, way))
     }
 
-    /// How the index of a table that is open and locked is built; None if by the server alone.
-    fn choose(table: pg_sys::Relation, parsed: &pg_sys::IndexStmt) -> Option<Way> {
+    /// How the index of the table, which is open and locked, is built; None if by the server alone.
+    fn choose(&self, table: pg_sys::Relation) -> Option<Way> {
         if !heap_pages::is_heap_table(table) {
             return None;
         }
+        let blocks = heap_pages::count_blocks(table);
+        let is_large = blocks >= FEWEST_BLOCKS;
+        // SAFETY: made by the parser, or of its parts.
+        let parsed = unsafe { &*self.statement };
         let elements = utility::elements::<pg_sys::IndexElem>(parsed.indexParams);
+        // SAFETY: as above.
+        let is_computed = |element: &*mut pg_sys::IndexElem| unsafe { !(**element).expr.is_null() };
+        if !parsed.whereClause.is_null() || elements.iter().any(is_computed) {
+            if !is_large {
+                return None;
+            }
+            // SAFETY: the table is locked, the statement the parser's.
+            unsafe { guard(|| transformIndexStmt(self.table, self.statement, self.text.as_ptr())) };
+        }
         let columns: Option<Vec<_>> =
             elements.into_iter().map(|element| Column::find(table, element)).collect();
         let columns = columns?;
-        let blocks = heap_pages::count_blocks(table);
-        if blocks >= FEWEST_BLOCKS {
-            let has_kind =
-                |column: &Column| kinds::kind_of(column.base, column.collation).is_some();
-            let is_sorted = !parsed.isconstraint
-                && is_condition_of_nulls(parsed.whereClause)
-                && columns.iter().all(has_kind);
+        if is_large {
+            let is_sorted = !parsed.isconstraint && columns.iter().all(Column::has_kind);
             return is_sorted.then_some(Way::Sorted);
         }
         // SAFETY: the relation is open.
         let persistence = unsafe { (*(*table).rd_rel).relpersistence };
         let is_small = blocks <= MOST_SMALL_BLOCKS
             && persistence as u8 == pg_sys::RELPERSISTENCE_PERMANENT
-            && parsed.whereClause.is_null()
-            && columns.iter().all(Column::is_built_in)
+            && columns.iter().all(|column| column.is_built_in() && !column.is_by_pattern)
             && !(parsed.primary && columns.iter().any(|column| column.is_nullable));
         is_small.then_some(Way::Small)
     }
@@ -138,25 +148,27 @@ impl<'a> Target<'a> {
 
     /// Creates the index and fills it from sorted keys.
     fn build_sorted(&self) {
+        // SAFETY: inside a transaction; functions in expressions may look at tables.
+        unsafe { pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot()) };
         self.open(|table, index, info| sorted::fill(self.table, table, index, info));
+        // SAFETY: pushed above.
+        unsafe { pg_sys::PopActiveSnapshot() };
     }
 
     /// Creates the index without filling it, and has that done while it and its table are open.
     fn open(&self, fill: impl FnOnce(pg_sys::Relation, pg_sys::Relation, *mut pg_sys::IndexInfo)) {
-        // SAFETY: made by the parser, or of its parts.
-        let has_condition = unsafe { !(*self.statement).whereClause.is_null() };
-        if has_condition {
-            // SAFETY: the table is locked, the statement the parser's.
-            unsafe { guard(|| transformIndexStmt(self.table, self.statement, self.text.as_ptr())) };
-        }
-        // SAFETY: made by the parser; what parse analysis would do else is for expressions only.
+        // SAFETY: made by the parser; parse analysis is for expressions and conditions only, and has seen them.
         unsafe { (*self.statement).transformed = true };
         let index = self.define();
         // Locked by the definition.
         let table = OpenRelation::open(self.table, NO_LOCK);
         let index = OpenRelation::open(index, NO_LOCK);
-        // SAFETY: the index is open.
+        // SAFETY: the table is open.
+        let owner = unsafe { (*(*table.get()).rd_rel).relowner };
+        let as_owner = AsOwner::begin_restricted(owner);
+        // SAFETY: the index is open; calls functions of its expressions that have constant arguments.
         let info = unsafe { pg_sys::BuildIndexInfo(index.get()) };
+        drop(as_owner);
         fill(table.get(), index.get(), info);
     }
 
@@ -227,55 +239,85 @@ unsafe extern "C-unwind" {
     ) -> *mut pg_sys::IndexStmt;
 }
 
-/// Whether a condition, as the parser has made it, may be one of columns being NULL or not, or is none.
-fn is_condition_of_nulls(condition: *mut pg_sys::Node) -> bool {
-    use pg_sys::NodeTag::{T_BoolExpr, T_NullTest};
-    condition.is_null()
-        || utility::cast::<pg_sys::NullTest>(condition, T_NullTest).is_some()
-        || utility::cast::<pg_sys::BoolExpr>(condition, T_BoolExpr).is_some()
-}
-
 /// Whether an access method's name, or none, stands for a B-tree.
 fn is_btree(name: *const std::ffi::c_char) -> bool {
     // SAFETY: a text made by the parser.
     name.is_null() || unsafe { CStr::from_ptr(name) } == c"btree"
 }
 
-/// A column that an index is to have, with its type's own operator class.
+/// A column that an index is to have, with its type's own operator class or the one for patterns.
 struct Column {
     /// Its type, or the one under its domain.
     base: pg_sys::Oid,
     /// By which the index sorts it, if its type has any.
     collation: pg_sys::Oid,
+    is_by_pattern: bool,
     is_nullable: bool,
 }
 
 impl Column {
-    /// None if the element is anything else.
+    /// None if the element is anything else. Expressions must have been analyzed.
     fn find(table: pg_sys::Relation, element: *mut pg_sys::IndexElem) -> Option<Self> {
         // SAFETY: made by the parser, or of its parts.
         let element = unsafe { &*element };
-        if element.name.is_null() || !element.opclass.is_null() {
+        let is_by_pattern = match utility::only_element::<pg_sys::String>(element.opclass) {
+            // SAFETY: as above.
+            Some(name) => is_pattern_class(unsafe { CStr::from_ptr((*name).sval) }),
+            None => false,
+        };
+        if !element.opclass.is_null() && !is_by_pattern {
+            return None;
+        }
+        let (data_type, own_collation, is_nullable) = match element.expr.is_null() {
+            // SAFETY: an expression that has been analyzed.
+            false => unsafe {
+                (pg_sys::exprType(element.expr), pg_sys::exprCollation(element.expr), true)
+            },
+            true => Self::of_table(table, element.name)?,
+        };
+        // SAFETY: a look-up.
+        let base = unsafe { pg_sys::getBaseType(data_type) };
+        let collation = match element.collation.is_null() {
+            true => own_collation,
+            // SAFETY: a name made by the parser; raises as the server does if there is none such.
+            false => unsafe { pg_sys::get_collation_oid(element.collation, false) },
+        };
+        Some(Column { base, collation, is_by_pattern, is_nullable })
+    }
+
+    /// Type and collation of a table's column, and whether it may be NULL; None if there is none of this name.
+    fn of_table(
+        table: pg_sys::Relation,
+        name: *const c_char,
+    ) -> Option<(pg_sys::Oid, pg_sys::Oid, bool)> {
+        if name.is_null() {
             return None;
         }
         // SAFETY: a look-up by name in an open table; a column that is missing has number 0.
-        let number = unsafe { pg_sys::get_attnum((*table).rd_id, element.name) };
+        let number = unsafe { pg_sys::get_attnum((*table).rd_id, name) };
         let position = usize::try_from(number).ok()?.checked_sub(1)?;
         // SAFETY: the table is open.
         let descriptor = unsafe { PgTupleDesc::from_pg_unchecked((*table).rd_att) };
         let attribute = descriptor.get(position)?;
-        // SAFETY: a look-up.
-        let base = unsafe { pg_sys::getBaseType(attribute.atttypid) };
-        let collation = match element.collation.is_null() {
-            true => attribute.attcollation,
-            // SAFETY: a name made by the parser; raises as the server does if there is none such.
-            false => unsafe { pg_sys::get_collation_oid(element.collation, false) },
+        Some((attribute.atttypid, attribute.attcollation, !attribute.attnotnull))
+    }
+
+    /// Whether the index can be built from sorted keys, as far as the column is concerned.
+    fn has_kind(&self) -> bool {
+        let family = match self.is_by_pattern {
+            true => pg_sys::TEXT_PATTERN_BTREE_FAM_OID,
+            false => pg_sys::TEXT_BTREE_FAM_OID,
         };
-        Some(Column { base, collation, is_nullable: !attribute.attnotnull })
+        kinds::kind_of(self.base, family, self.collation).is_some()
     }
 
     /// Whether comparing values runs no code but the server's, so that it matters not on whose behalf.
     fn is_built_in(&self) -> bool {
         self.base.to_u32() < FIRST_UNPINNED
     }
+}
+
+/// Whether an operator class of the server's own is for patterns of texts, which compare by their bytes.
+fn is_pattern_class(name: &CStr) -> bool {
+    [c"text_pattern_ops", c"varchar_pattern_ops"].contains(&name)
 }

@@ -98,17 +98,19 @@ unsafe extern "C-unwind" fn build(
 ) -> *mut pg_sys::IndexBuildResult {
     // SAFETY: the server passes open relations and the index's description.
     let reader = unsafe { KeyReader::new(table, index, info) };
-    let built = reader.ok_or(Unusual).and_then(|reader| {
+    let built = reader.ok_or(Unusual).and_then(|(mut reader, layout)| {
         // SAFETY: as above.
-        let work = unsafe { Work::new(table, index, info, &reader) };
-        match &reader.layout {
+        let work = unsafe { Work::new(table, index, info) };
+        let reader = &mut reader;
+        match &layout {
             Layout::Narrow(layout) => match layout.word_count() {
-                1 => work.build(layout, NarrowKeys::<1>::new(layout)),
-                2 => work.build(layout, NarrowKeys::<2>::new(layout)),
-                _ => work.build(layout, NarrowKeys::<3>::new(layout)),
+                1 => work.build(layout, reader, NarrowKeys::<1>::new(layout)),
+                2 => work.build(layout, reader, NarrowKeys::<2>::new(layout)),
+                _ => work.build(layout, reader, NarrowKeys::<3>::new(layout)),
             },
             Layout::Wide(layout) => {
-                work.build(layout, SortedWideKeys::new(layout, reader.collations()))
+                let keys = SortedWideKeys::new(layout, reader.collations());
+                work.build(layout, reader, keys)
             }
         }
     });
@@ -136,34 +138,37 @@ struct Rows {
 }
 
 /// An index to be built.
-struct Work<'a> {
+struct Work {
     table: pg_sys::Relation,
     index: pg_sys::Relation,
-    reader: &'a KeyReader,
     is_unique: bool,
     /// Whether keys with NULL are equal if the others of their columns are.
     compares_nulls: bool,
 }
 
-impl<'a> Work<'a> {
+impl Work {
     /// # Safety
     /// Both relations must be open, and `info` must describe the index.
     unsafe fn new(
         table: pg_sys::Relation,
         index: pg_sys::Relation,
         info: *mut pg_sys::IndexInfo,
-        reader: &'a KeyReader,
     ) -> Self {
         // SAFETY: by contract.
         let info = unsafe { &*info };
         let (is_unique, compares_nulls) = (info.ii_Unique, info.ii_NullsNotDistinct);
-        Work { table, index, reader, is_unique, compares_nulls }
+        Work { table, index, is_unique, compares_nulls }
     }
 
     /// Builds the index. If that is to be left to the server, nothing stays written; keys that should be
     /// unique and are not are raised.
-    fn build<S: Sorter>(&self, form: &impl KeyForm<S::Key>, mut keys: S) -> Result<Rows, Unusual> {
-        let of_table = self.reader.read(self.table, &mut keys)?;
+    fn build<S: Sorter>(
+        &self,
+        form: &impl KeyForm<S::Key>,
+        reader: &mut KeyReader,
+        mut keys: S,
+    ) -> Result<Rows, Unusual> {
+        let of_table = reader.read(self.table, &mut keys)?;
         let mut writer = PageWriter::new(self.index, File::Own);
         let options = nbtree::options_of(self.index, self.is_unique);
         let mut builder = Builder::new(form, options, |block, page| {

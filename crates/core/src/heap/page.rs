@@ -175,6 +175,11 @@ impl<'a> Tuple<'a> {
         self.start
     }
 
+    /// The tuple with its header.
+    pub fn bytes(self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// Bytes of the tuple with its header.
     pub fn length(self) -> usize {
         self.bytes.len()

@@ -16,7 +16,7 @@ use std::cmp::Ordering;
 
 use super::deform::plain_value;
 use super::key::KeyKind;
-use super::wide_order::Collate;
+use super::wide_order::{Collate, LEVEL_END};
 
 /// Bytes of a text at most: longer ones the server compresses in an index, if that pays
 /// (`TOAST_INDEX_TARGET`, which counts a header of 4).
@@ -164,13 +164,14 @@ impl WideLayout {
         if is_unfit { Err(Unfit) } else { Ok(length) }
     }
 
-    /// Bytes of a key up to where the weights of the first column end that has any.
-    pub(super) fn weighed_bytes(&self, key: &WideKey) -> usize {
+    /// Bytes of a key up to where the first level of weights ends in the first column that has any: what comes
+    /// behind it may be out of order.
+    pub(super) fn certain_bytes(&self, key: &WideKey) -> usize {
         let mut at = 0;
         for column in &self.columns {
             let rest = &key.bytes[at..];
             if column.kind == WideKind::Collated {
-                return at + column.weight_bytes(rest);
+                return at + column.first_level_bytes(rest);
             }
             at += column.split(rest).1;
         }
@@ -210,6 +211,13 @@ impl WideColumn {
             return flag;
         }
         flag + self.end_of_text(&rest[flag..]) + 1
+    }
+
+    /// The same for the weights of the first level only.
+    fn first_level_bytes(&self, rest: &[u8]) -> usize {
+        let (flag, bytes) = (usize::from(self.is_nullable), self.weight_bytes(rest));
+        let end = memchr::memchr(LEVEL_END ^ self.mask(), &rest[flag..bytes]);
+        end.map_or(bytes, |end| flag + end + 1)
     }
 
     fn is_null(&self, rest: &[u8]) -> bool {

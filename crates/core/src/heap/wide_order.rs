@@ -1,8 +1,8 @@
 //! The order of keys with texts of a collation that has rules of its own.
 //!
-//! Such keys are sorted by what their texts weigh, as bytes. Texts that differ in no more than
-//! punctuation, say, may weigh the same: their order is found here, and the order of all keys is
-//! checked, each with the one before it.
+//! Such keys are sorted by what their texts weigh, as bytes. Texts that differ in no more than accents, case
+//! and punctuation have the same weights on the first level: their order is seen to here, and the
+//! order of all keys is checked, each with the one before it.
 
 use std::cmp::Ordering;
 
@@ -12,10 +12,14 @@ use super::wide_key::{Part, WideKey, WideKind, WideLayout};
 const MOST_KEYS: usize = 10_000;
 const MOST_BYTES: usize = 4 << 20;
 
+/// What ends a level of weights.
+pub const LEVEL_END: u8 = 1;
+
 /// The collations of an index's columns.
 pub trait Collate {
-    /// Appends bytes, none of them zero, for a text of a column: no text with lesser bytes comes after one
-    /// with greater ones. False if there are none for it.
+    /// Appends the weights of a text of a column, bytes of which none is zero. Up to the first level's end, no
+    /// text with lesser ones comes after one with greater ones; behind it hardly any does. False if
+    /// there are none for it.
     fn weigh(&mut self, column: usize, text: &[u8], into: &mut Vec<u8>) -> bool;
 
     /// How texts of a column compare: equal only if they are the same.
@@ -26,7 +30,7 @@ pub trait Collate {
 pub struct Straightener<'a, C> {
     layout: &'a WideLayout,
     collate: &'a mut C,
-    /// Keys that weigh the same up to the first column with a collation.
+    /// Keys that are the same up to the end of the first level in the first column with a collation.
     group: Vec<WideKey>,
     count: usize,
     bytes: usize,
@@ -49,8 +53,8 @@ impl<'a, C: Collate> Straightener<'a, C> {
     pub fn push(&mut self, key: &WideKey, each: &mut impl FnMut(&WideKey)) {
         let is_new = self.count > 0 && {
             let first = &self.group[0].bytes;
-            let weighed = self.layout.weighed_bytes(&self.group[0]);
-            key.bytes.get(..weighed) != Some(&first[..weighed])
+            let certain = self.layout.certain_bytes(&self.group[0]);
+            key.bytes.get(..certain) != Some(&first[..certain])
         };
         if is_new || self.count == MOST_KEYS || self.bytes > MOST_BYTES {
             self.flush(each);
