@@ -11,10 +11,12 @@ use super::conversions::compare_with_copy;
 const INDEXED: &str = r#"
     create extension amcheck;
     create domain "d""om" as int8 check (value is distinct from 0);
+    create type "col""or" as enum ('red', 'green', 'blue');
+    create type grade as enum ('first', 'second', 'last');
     create function "of half"(oid) returns bool language plpgsql immutable as $$ begin return $1::int8 % 2 = 0; end $$;
     create table keyed (
         gone text, a int4, b int2 not null, c int8, d uuid, e timestamp, f timestamptz, g date, h bool, i float8,
-        j float4, k oid, l money, m time, n "d""om", wide text);
+        j float4, k oid, l money, m time, n "d""om", wide text, o "col""or", p grade not null);
     alter table keyed drop column gone;
     insert into keyed
     select nullif((g * 7919) % 60013 - 30000, 17), g % 100, (g * 104729::int8 - 5000000000) * g,
@@ -24,7 +26,8 @@ const INDEXED: &str = r#"
         nullif(date '1990-01-01' + (g * 31) % 20000, '1995-05-05'), nullif(g % 3, 0) = 1,
         case g % 500 when 0 then 'NaN' when 1 then '-0' when 2 then 0 when 3 then '-Infinity' else 1000.5 - g end,
         (g % 50) / 3.0, g, (g % 90)::text::money, time '00:00' + g * interval '1 second', nullif(g % 5000, 0),
-        nullif(repeat('w', g % 90), 'www')
+        nullif(repeat('w', g % 90), 'www'), (array['blue', 'red', 'green', null])[1 + g % 4]::"col""or",
+        (array['last', 'first', 'second'])[1 + (g * 31) % 3]::grade
     from generate_series(1, 120000) g;
     create unique index on keyed (k);
     create index on keyed (a);
@@ -40,6 +43,10 @@ const INDEXED: &str = r#"
     create index on keyed (i);
     create index on keyed (j desc, i);
     create index on keyed (l, m);
+    create index on keyed (o);
+    create index on keyed (o desc, e);
+    create index on keyed (p, o nulls first, k desc);
+    create index on keyed (wide, p) where o <> 'green';
     create index on keyed (n);
     create index on keyed (wide, a);
     create index on keyed (a) include (b);

@@ -9,6 +9,10 @@ use pgrx::pg_sys::{self, TEXT_BTREE_FAM_OID, TEXT_PATTERN_BTREE_FAM_OID};
 
 use super::FIRST_UNPINNED;
 use crate::pg::collation::{self, Rules};
+use crate::pg::spi;
+
+/// `enum_ops` of `catalog/pg_opfamily.dat` for B-trees.
+const ENUM_FAMILY: u32 = 3522;
 
 /// How an index holds a column of a type, under a family of operators and a collation; None if in no way that
 /// is known here.
@@ -21,12 +25,26 @@ pub(super) fn kind_of(
     match KeyKind::of_type(base.to_u32()) {
         // Of each of these types the server has one family.
         Some(kind) => (family.to_u32() < FIRST_UNPINNED).then_some(WideKind::Narrow(kind)),
+        None if family.to_u32() == ENUM_FAMILY && is_by_number(base) => {
+            Some(WideKind::Narrow(KeyKind::Unsigned(size_of::<pg_sys::Oid>() as u8)))
+        }
         None if !is_text => None,
         None if family == TEXT_PATTERN_BTREE_FAM_OID => Some(WideKind::Text),
         None if family != TEXT_BTREE_FAM_OID => None,
         None if collation::is_by_bytes(collation) => Some(WideKind::Text),
         None => Rules::of(collation).map(|_| WideKind::Collated),
     }
+}
+
+/// Whether an enum's labels are in the order of their OIDs: the even ones are, and odd ones are given to labels
+/// that were put between others.
+fn is_by_number(data_type: pg_sys::Oid) -> bool {
+    let sql = format!(
+        "select 'odd' from pg_catalog.pg_enum e
+         where e.enumtypid = {} and e.oid::pg_catalog.int8 % 2 = 1 limit 1",
+        data_type.to_u32()
+    );
+    spi::select_latest(&sql).is_empty()
 }
 
 /// The collations of an index's columns, for those that have rules of their own.

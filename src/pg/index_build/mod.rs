@@ -306,7 +306,11 @@ impl Column {
     fn has_kind(&self) -> bool {
         let family = match self.is_by_pattern {
             true => pg_sys::TEXT_PATTERN_BTREE_FAM_OID,
-            false => pg_sys::TEXT_BTREE_FAM_OID,
+            // SAFETY: look-ups; no class has no family.
+            false => unsafe {
+                let class = pg_sys::GetDefaultOpClass(self.base, pg_sys::BTREE_AM_OID);
+                if class == pg_sys::InvalidOid { class } else { pg_sys::get_opclass_family(class) }
+            },
         };
         kinds::kind_of(self.base, family, self.collation).is_some()
     }
