@@ -10,15 +10,18 @@ use std::ffi::CStr;
 use std::ffi::{CString, c_char, c_int};
 
 use pgmig_core::heap::wide_order::LEVEL_END;
-use pgrx::pg_sys;
+use pgrx::pg_sys::{self, SysCacheIdentifier};
 
 use super::catch::guard;
-use super::spi;
+use super::syscache;
 
 /// `_NL_COLLATE_NRULES` of the GNU C library's `langinfo.h`: by how many rules a locale compares texts.
 /// Without any, `strcoll` is `strcmp`.
 #[cfg(target_env = "gnu")]
 const RULE_COUNT: libc::nl_item = libc::LC_COLLATE << 16;
+
+/// `COLLPROVIDER_LIBC`.
+const LIBC: u8 = b'c';
 
 /// Levels of weights that are of use for sorting: characters, accents, case. The next one is for punctuation, and
 /// is not what `strcoll` goes by.
@@ -84,8 +87,6 @@ fn tell_server() {
 /// The server keeps what it knows of the locale.
 #[cfg(feature = "pg18")]
 fn tell_server() {
-    /// `COLLPROVIDER_LIBC`.
-    const LIBC: u8 = b'c';
     // SAFETY: the database's own locale, which lives as long as the process.
     let locale = unsafe { guard(|| pg_newlocale_from_collation(pg_sys::DEFAULT_COLLATION_OID)) };
     // SAFETY: as above.
@@ -122,15 +123,7 @@ pub(super) struct Rules {
 impl Rules {
     /// None if the collation is none of the C library's, or not known to it.
     pub(super) fn of(collation: pg_sys::Oid) -> Option<Self> {
-        let sql = format!(
-            "select case c.collprovider when 'd' then d.datcollate else c.collcollate end
-             from pg_catalog.pg_collation c, pg_catalog.pg_database d
-             where c.oid = {collation}
-               and d.datname = pg_catalog.current_database()
-               and case c.collprovider when 'd' then d.datlocprovider else c.collprovider end = 'c'",
-            collation = collation.to_u32()
-        );
-        let name = CString::new(spi::select_latest(&sql).pop()?).ok()?;
+        let name = CString::new(name_of(collation)?).ok()?;
         let mask = libc::LC_COLLATE_MASK | libc::LC_CTYPE_MASK;
         // SAFETY: a name; null if there is no such locale.
         let locale = unsafe { libc::newlocale(mask, name.as_ptr(), std::ptr::null_mut()) };
@@ -174,6 +167,30 @@ impl Drop for Rules {
         // SAFETY: made by `of`, and used by nobody else.
         unsafe { libc::freelocale(self.locale) };
     }
+}
+
+/// What the C library calls a collation, which may be the database's own; None if it is another provider's.
+fn name_of(collation: pg_sys::Oid) -> Option<String> {
+    /// `COLLPROVIDER_DEFAULT`.
+    const DEFAULT: u8 = b'd';
+    let find = |cache, row| {
+        let (provider, name) = match cache {
+            SysCacheIdentifier::COLLOID => {
+                (pg_sys::Anum_pg_collation_collprovider, pg_sys::Anum_pg_collation_collcollate)
+            }
+            _ => (pg_sys::Anum_pg_database_datlocprovider, pg_sys::Anum_pg_database_datcollate),
+        };
+        syscache::find(cache, row, |row| Some((row.get::<i8>(provider)?, row.get(name))))
+    };
+    // SAFETY: set when the session began.
+    let database = unsafe { pg_sys::MyDatabaseId };
+    let (provider, name) = match find(SysCacheIdentifier::COLLOID, collation)? {
+        (provider, _) if provider as u8 == DEFAULT => {
+            find(SysCacheIdentifier::DATABASEOID, database)?
+        }
+        own => own,
+    };
+    if provider as u8 == LIBC { name } else { None }
 }
 
 /// A text with a zero behind it.

@@ -24,6 +24,7 @@ mod relation;
 pub mod scan;
 pub mod spi;
 pub mod statistics;
+mod syscache;
 pub mod thread;
 pub mod transaction;
 pub mod utility;

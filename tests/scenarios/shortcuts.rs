@@ -285,6 +285,8 @@ const WATCHFUL: &str = r#"
     create function "who's"(text) returns int4 language plpgsql immutable as $$ begin
         if current_setting('shortcuts.minds', true) = 'on' and current_user <> 'shortcuts_owner' then
             raise exception 'called by %', current_user;
+        elsif current_setting('shortcuts.minds', true) = 'rows' and length($1) > 90 then
+            raise exception 'called with %', $1 using hint = 'Do not.';
         end if;
         return length($1);
     end $$;
@@ -301,7 +303,17 @@ fn functions_in_indexes_are_called_as_the_owner_of_the_table() -> Result<()> {
     let pair = Pair::start(options("watchful"), options("watched"))?;
     let databases = pair.databases("watchful")?;
     databases.execute_on_source(WATCHFUL)?;
-    databases.migrate_and_match(r#"{"roles": true, "settings": {"shortcuts.minds": "on"}}"#)?;
+    let options = |mind: &str| {
+        format!(
+            r#"{{"roles": true, "overwrite": true, "drop_existing_tables": true, "jobs": 1,
+                "settings": {{"shortcuts.minds": "{mind}"}}}}"#
+        )
+    };
+    let postmaster = pair.target.postmaster_pid()?;
+    let error = databases.migrate_in_vain(&options("rows"))?;
+    ensure!(error.message().contains("owned_who's_a_idx: called with ttt"), "{error}");
+    databases.migrate_and_match(&options("on"))?;
+    ensure!(pair.target.postmaster_pid()? == postmaster, "the target's server was started again");
     databases.expect_same_schema()?;
     databases.expect_same_data()
 }

@@ -124,7 +124,7 @@ impl Evaluator {
         if is_wanted {
             let columns = self.forms.iter().zip(&self.values).zip(&self.nulls);
             for (((form, value), is_null), stored) in columns.zip(&mut stored) {
-                // SAFETY: a value of the column's type; what is made of it lives as long as the row.
+                // SAFETY: a value of the column's type, which lives as long as the row.
                 *stored = (!is_null).then(|| unsafe { form.stored(value) });
             }
         }
@@ -136,6 +136,10 @@ impl Evaluator {
 
 impl Drop for Evaluator {
     fn drop(&mut self) {
+        // The error that was raised is still to be reported, in the memory of the row; the abort frees all.
+        if std::thread::panicking() {
+            return;
+        }
         // SAFETY: made by `new`; the description of the index must not refer to what goes.
         unsafe {
             (*self.info).ii_ExpressionsState = std::ptr::null_mut();
@@ -147,24 +151,20 @@ impl Drop for Evaluator {
 }
 
 impl Form {
-    /// The bytes of a value as they are stored, plain with their header if they are of variable length.
+    /// The bytes of a value as they are stored, with their header if they are of variable length.
     ///
     /// # Safety
-    /// The value must be of the type, and what is returned must not outlive the current memory context.
+    /// The value must be of the type, and what is returned must not outlive it.
     unsafe fn stored(self, value: &pg_sys::Datum) -> &[u8] {
         if self.is_by_value {
             let length = usize::try_from(self.length).unwrap_or(0).min(size_of::<pg_sys::Datum>());
             // SAFETY: the lowest bytes come first, on the machines that this runs on.
             return unsafe { std::slice::from_raw_parts((&raw const *value).cast(), length) };
         }
-        let (bytes, length) = match usize::try_from(self.length) {
-            Ok(length) => (value.cast_mut_ptr::<u8>(), length),
-            // SAFETY: by contract; as it is if there is nothing to be done about it.
-            Err(_) => unsafe {
-                let plain = pg_sys::pg_detoast_datum_packed(value.cast_mut_ptr());
-                (plain.cast::<u8>(), pgrx::varsize_any(plain))
-            },
-        };
+        let bytes = value.cast_mut_ptr::<u8>();
+        // SAFETY: by contract; -1 stands for a header that tells the length.
+        let length = usize::try_from(self.length)
+            .unwrap_or_else(|_| unsafe { pgrx::varsize_any(bytes.cast()) });
         // SAFETY: the value has this length.
         unsafe { std::slice::from_raw_parts(bytes, length) }
     }

@@ -9,7 +9,7 @@ use pgrx::pg_sys::{self, TEXT_BTREE_FAM_OID, TEXT_PATTERN_BTREE_FAM_OID};
 
 use super::FIRST_UNPINNED;
 use crate::pg::collation::{self, Rules};
-use crate::pg::spi;
+use crate::pg::syscache;
 
 /// `enum_ops` of `catalog/pg_opfamily.dat` for B-trees.
 const ENUM_FAMILY: u32 = 3522;
@@ -39,12 +39,9 @@ pub(super) fn kind_of(
 /// Whether an enum's labels are in the order of their OIDs: the even ones are, and odd ones are given to labels
 /// that were put between others.
 fn is_by_number(data_type: pg_sys::Oid) -> bool {
-    let sql = format!(
-        "select 'odd' from pg_catalog.pg_enum e
-         where e.enumtypid = {} and e.oid::pg_catalog.int8 % 2 = 1 limit 1",
-        data_type.to_u32()
-    );
-    spi::select_latest(&sql).is_empty()
+    syscache::all(pg_sys::SysCacheIdentifier::ENUMTYPOIDNAME, data_type, |label| {
+        label.get(pg_sys::Anum_pg_enum_oid).is_some_and(|oid: pg_sys::Oid| oid.to_u32() % 2 == 0)
+    })
 }
 
 /// The collations of an index's columns, for those that have rules of their own.

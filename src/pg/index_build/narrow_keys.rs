@@ -45,7 +45,7 @@ impl<const N: usize> Sorter for NarrowKeys<'_, N> {
     }
 
     fn push(&mut self, values: &[Option<&[u8]>], place: u64) -> Result<(), Unusual> {
-        self.entries.push(self.layout.pack(values, place));
+        self.entries.push(self.layout.pack(values, place).map_err(|_| Unusual)?);
         Ok(())
     }
 

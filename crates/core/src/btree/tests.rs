@@ -111,7 +111,7 @@ fn every_row_is_found_in_its_order() {
         .map(|place| {
             let number = i64::try_from(place / 7).unwrap().to_ne_bytes();
             let value = (place < 150_000).then_some(&number[..]);
-            layout.pack(&[value, Some(&3_i32.to_ne_bytes())], place * 3 + 1)
+            layout.pack(&[value, Some(&3_i32.to_ne_bytes())], place * 3 + 1).unwrap()
         })
         .collect();
     for deduplicates in [true, false] {
@@ -162,8 +162,9 @@ fn an_index_without_rows_has_no_root() {
 #[test]
 fn runs_are_merged_whatever_their_lengths() {
     let layout = KeyLayout::new(&[column(KeyKind::Signed(4), false)]).unwrap();
-    let entry =
-        |number: i32, place| -> Entry<1> { layout.pack(&[Some(&number.to_ne_bytes())], place) };
+    let entry = |number: i32, place| -> Entry<1> {
+        layout.pack(&[Some(&number.to_ne_bytes())], place).unwrap()
+    };
     let runs: [Vec<Entry<1>>; 4] = [
         (0..1000).map(|number| entry(number * 3, 1)).collect(),
         Vec::new(),

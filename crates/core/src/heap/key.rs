@@ -11,6 +11,10 @@ pub enum KeyKind {
     Uuid,
 }
 
+/// A value is not one that a key can have, or the key is too long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Unfit;
+
 impl KeyKind {
     /// The kind of a type by its OID, those of `catalog/pg_type.dat`; None for all others, as for floats:
     /// zeros of either sign are equal, and so are many forms of NaN.

@@ -3,7 +3,7 @@
 //! A key is packed into one to three words that compare as the columns do; ties go by place, as in a
 //! B-tree. The caller chooses the number of words as a constant: it is the width of what is sorted.
 
-use super::key::KeyKind;
+use super::key::{KeyKind, Unfit};
 
 /// Words that a key has at most.
 pub const MAX_WORDS: usize = 3;
@@ -71,8 +71,13 @@ impl KeyLayout {
         &self.columns
     }
 
-    /// Packs stored values, one for each column; None is NULL.
-    pub fn pack<const N: usize>(&self, values: &[Option<&[u8]>], place: u64) -> Entry<N> {
+    /// Packs stored values, one for each column; None is NULL, of which there must be none in a column that is
+    /// not nullable.
+    pub fn pack<const N: usize>(
+        &self,
+        values: &[Option<&[u8]>],
+        place: u64,
+    ) -> Result<Entry<N>, Unfit> {
         let mut key = [0; N];
         let mut at = 0;
         for (column, value) in self.columns.iter().zip(values) {
@@ -93,10 +98,12 @@ impl KeyLayout {
                 } else {
                     put(&mut key, at, bits, number as u64);
                 }
+            } else if !column.is_nullable {
+                return Err(Unfit);
             }
             at += bits;
         }
-        Entry { key, place }
+        Ok(Entry { key, place })
     }
 
     /// Calls `each` with every column's number and stored value, in the first bytes; None is NULL.

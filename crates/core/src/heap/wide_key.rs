@@ -15,7 +15,7 @@
 use std::cmp::Ordering;
 
 use super::deform::plain_value;
-use super::key::KeyKind;
+use super::key::{KeyKind, Unfit};
 use super::wide_order::{Collate, LEVEL_END};
 
 /// Bytes of a text at most: longer ones the server compresses in an index, if that pays
@@ -85,10 +85,6 @@ impl WideKey {
     }
 }
 
-/// A value is not one that a wide key can have, or the key is too long.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Unfit;
-
 /// A column's part of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part<'k> {
@@ -144,15 +140,19 @@ impl WideLayout {
                     let number = kind.normalize(value).to_be_bytes();
                     into.extend_from_slice(&number[number.len() - usize::from(kind.bytes())..]);
                 }
-                WideKind::Text => push_text(plain_value(value).ok_or(Unfit)?, into)?,
+                WideKind::Text => {
+                    into.extend_from_slice(text_of(value)?);
+                    into.push(0);
+                }
                 WideKind::Collated => {
-                    let text = plain_value(value).ok_or(Unfit)?;
+                    let text = text_of(value)?;
                     if !collate.weigh(index, text, into) {
                         return Err(Unfit);
                     }
                     into.push(0);
                     weight_bytes += into.len() - from;
-                    push_text(text, into)?;
+                    into.extend_from_slice(text);
+                    into.push(0);
                 }
             }
             if column.is_descending {
@@ -259,14 +259,11 @@ impl WideColumn {
     }
 }
 
-/// Appends a text that an index holds as it is, and a zero.
-fn push_text(text: &[u8], into: &mut Vec<u8>) -> Result<(), Unfit> {
-    if text.len() > MOST_TEXT_BYTES || memchr::memchr(0, text).is_some() {
-        return Err(Unfit);
-    }
-    into.extend_from_slice(text);
-    into.push(0);
-    Ok(())
+/// A text that an index holds as it is.
+fn text_of(stored: &[u8]) -> Result<&[u8], Unfit> {
+    let text = plain_value(stored).ok_or(Unfit)?;
+    let is_fit = text.len() <= MOST_TEXT_BYTES && memchr::memchr(0, text).is_none();
+    if is_fit { Ok(text) } else { Err(Unfit) }
 }
 
 /// Bytes at the beginning that are the same.

@@ -4,7 +4,8 @@
 //! them begin with. Keys that are the same that far are sorted by the 8 bytes after these, and so on. Ties
 //! go by place, as in a B-tree: the keys come in that order, and the sort keeps it.
 
-use super::wide_key::{Unfit, WideKey, WideLayout, count_common};
+use super::key::Unfit;
+use super::wide_key::{WideKey, WideLayout, count_common};
 use super::wide_order::Collate;
 
 /// Bytes that are sorted by together.

@@ -40,7 +40,9 @@ fn sorted<const N: usize>(
         .map(|(place, (number, id))| {
             let number = number.map(i32::to_ne_bytes);
             let id = id.map(u128::to_be_bytes);
-            layout.pack(&[number.as_ref().map(|b| &b[..]), id.as_ref().map(|b| &b[..])], place)
+            layout
+                .pack(&[number.as_ref().map(|b| &b[..]), id.as_ref().map(|b| &b[..])], place)
+                .unwrap()
         })
         .collect();
     entries.sort_unstable();

@@ -1,7 +1,7 @@
 use std::cmp::Ordering;
 
-use super::super::key::KeyKind;
-use super::super::wide_key::{Part, Unfit, WideColumn, WideKey, WideKind, WideLayout};
+use super::super::key::{KeyKind, Unfit};
+use super::super::wide_key::{Part, WideColumn, WideKey, WideKind, WideLayout};
 use super::super::wide_order::{ByBytes, Collate, Crooked, Straightener};
 use super::super::wide_sort::{WideKeys, put_record, read_record};
 
