@@ -81,7 +81,7 @@ fn indexes_over_texts_of_a_language_are_those_that_the_server_builds() -> Result
     };
     let pair = Pair::start(options("spoken"), options("heard"))?;
     let databases = pair.databases("spoken")?;
-    databases.execute_on_source(SPOKEN)?;
+    databases.execute_on_source(&pair.source.adapt(SPOKEN))?;
     databases.execute_on_source(CROOKED)?;
     for memory in MEMORY {
         expect_indexes_of_server(&databases, memory)?;

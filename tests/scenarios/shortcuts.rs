@@ -2,7 +2,6 @@
 //! what the server's own ways would have made.
 
 use anyhow::{Result, ensure};
-use pgmig_tests::data::Script;
 use pgmig_tests::{ClusterOptions, Databases, Installation, Pair, StopMode};
 
 use super::conversions::compare_with_copy;
@@ -188,7 +187,7 @@ const CHECK_INDEXES: &str = "
 
 fn databases_of(name: &str, sql: &str) -> Result<Databases<'static>> {
     let databases = Pair::shared()?.databases(name)?;
-    databases.execute_on_source(sql)?;
+    databases.execute_on_source(&databases.pair().source.adapt(sql))?;
     Ok(databases)
 }
 
@@ -348,7 +347,7 @@ fn indexes_of_small_tables_outlive_a_crash() -> Result<()> {
         };
         let pair = Pair { source: options("small-source")?, target: options("small-target")? };
         let databases = pair.databases("small")?;
-        databases.execute_on_source(SMALL)?;
+        databases.execute_on_source(&pair.source.adapt(SMALL))?;
         databases.migrate_and_match("{}")?;
         pair.target.stop(StopMode::Immediate)?;
         pair.target.start()?;
@@ -473,7 +472,7 @@ fn orphans_are_found_and_reported_by_the_server() -> Result<()> {
 #[test]
 fn every_type_is_stored_as_copy_stores_it() -> Result<()> {
     let databases = Pair::shared()?.databases("stored")?;
-    Script::Types.load(&databases.pair().source, databases.name(), &[])?;
+    databases.pair().source.load_types(databases.name())?;
     // Texts around the lengths where headers change, and columns that need padding between.
     databases.execute_on_source(
         "create table t.lengths (a bool, b text, c int8, d bytea, e int2, f varchar(200), g char(9), h text);
@@ -507,7 +506,11 @@ fn long_values_are_compressed_and_moved_out_of_line_as_their_columns_say() -> Re
     let methods = "select string_agg(distinct concat_ws(' ', pg_column_compression(a), pg_column_compression(b),
             pg_column_compression(d), pg_column_compression(e)), ', ') from long where id = 400";
     let ours = databases.target_value(methods)?;
-    ensure!(ours == "pglz lz4 pglz", "compression methods: {ours}");
+    let theirs: String = databases.source()?.query_one(methods, &[])?.get(0);
+    ensure!(
+        ours == theirs && ours.starts_with("pglz "),
+        "compression methods: {ours}, not {theirs}"
+    );
     let size = "select pg_table_size('long')";
     let source: i64 = databases.source()?.query_one(size, &[])?.get(0);
     let target: i64 = databases.target()?.query_one(size, &[])?.get(0);

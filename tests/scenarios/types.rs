@@ -2,7 +2,6 @@
 
 use anyhow::{Result, ensure};
 use pgmig_tests::Pair;
-use pgmig_tests::data::Script;
 
 /// Types of the extensions that come with the server, with tables and indexes of theirs.
 pub(super) const EXTENSIONS: &str = r#"
@@ -49,7 +48,7 @@ pub(super) const EXTENSIONS: &str = r#"
 #[test]
 fn values_of_every_type_arrive_and_have_equal_checksums() -> Result<()> {
     let databases = Pair::shared()?.databases("types")?;
-    Script::Types.load(&databases.pair().source, databases.name(), &[])?;
+    databases.pair().source.load_types(databases.name())?;
     let rows = databases.migrate_and_match(r#"{"validation": "checksum"}"#)?;
     ensure!(
         rows.iter().all(|row| row.source_checksum.is_some()),
@@ -70,7 +69,7 @@ fn values_of_every_type_arrive_and_have_equal_checksums() -> Result<()> {
 #[test]
 fn values_arrive_in_binary_where_no_checksum_needs_their_bytes() -> Result<()> {
     let databases = Pair::shared()?.databases("types_binary")?;
-    Script::Types.load(&databases.pair().source, databases.name(), &[])?;
+    databases.pair().source.load_types(databases.name())?;
     databases.migrate_and_match("{}")?;
     databases.expect_same_data()?;
     let format = "select string_agg(format, ' ' order by table_name) from pgmig.tables

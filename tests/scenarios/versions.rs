@@ -8,13 +8,6 @@ use pgmig_tests::{Cluster, ClusterOptions, Installation, Pair};
 use super::timeouts;
 use super::types::EXTENSIONS;
 
-/// Succeeds on a server that was built with ICU.
-const USES_ICU: &str =
-    "select 1 / count(*) from pg_catalog.pg_collation where collname = 'und-x-icu'";
-
-/// Succeeds on a server that was built with libxml.
-const USES_XML: &str = "select xmlparse(content 'x')";
-
 /// A source of a major version and the target at hand.
 fn pair_from(major: u32, name: &str) -> Result<Pair> {
     let options = |installation, side| {
@@ -27,29 +20,17 @@ fn pair_from(major: u32, name: &str) -> Result<Pair> {
     )
 }
 
-/// Whether statements succeed, as psql writes it.
-fn works(cluster: &Cluster, sql: &str) -> &'static str {
-    if cluster.execute("postgres", sql).is_ok() { "true" } else { "false" }
-}
-
-fn not(boolean: &str) -> &'static str {
-    if boolean == "true" { "false" } else { "true" }
-}
-
-/// Whether statements succeed on both sides.
-fn works_on_both(pair: &Pair, sql: &str) -> &'static str {
-    match works(&pair.source, sql) {
-        "true" => works(&pair.target, sql),
-        other => other,
-    }
+/// Whether both sides have something, as psql writes it.
+fn on_both(pair: &Pair, has: impl Fn(&Cluster) -> bool) -> String {
+    (has(&pair.source) && has(&pair.target)).to_string()
 }
 
 /// Copies what `everything.sql` makes on a source of that version, twice, and compares.
 fn expect_everything_from(major: u32) -> Result<()> {
     let pair = pair_from(major, "everything")?;
     let databases = pair.databases("everything")?;
-    let variables =
-        [("icu", works_on_both(&pair, USES_ICU)), ("xml", works_on_both(&pair, USES_XML))];
+    let (icu, xml) = (on_both(&pair, Cluster::has_icu), on_both(&pair, Cluster::has_xml));
+    let variables = [("icu", icu.as_str()), ("xml", xml.as_str())];
     Script::Everything.load(&pair.source, databases.name(), &variables)?;
     for options in [r#"{"roles": true}"#, "{}"] {
         if options == "{}" {
@@ -74,10 +55,9 @@ fn expect_everything_from(major: u32) -> Result<()> {
 fn expect_types_from(major: u32) -> Result<()> {
     let pair = pair_from(major, "types")?;
     let databases = pair.databases("types")?;
-    let variables = [
-        ("xml", works_on_both(&pair, USES_XML)),
-        ("finite_extremes", not(works(&pair.target, "select interval 'infinity'"))),
-    ];
+    let xml = on_both(&pair, Cluster::has_xml);
+    let finite_extremes = (!pair.target.can("select interval 'infinity'")).to_string();
+    let variables = [("xml", xml.as_str()), ("finite_extremes", finite_extremes.as_str())];
     Script::Types.load(&pair.source, databases.name(), &variables)?;
     let rows = databases.migrate_and_match(r#"{"validation": "checksum"}"#)?;
     // Of these the text differs, which is what they travel as.
@@ -301,11 +281,12 @@ const EVENTS: &str = "
 fn expect_named_from(major: u32) -> Result<()> {
     let pair = pair_from(major, "newer")?;
     let databases = pair.databases("newer")?;
-    let icu_target = works(&pair.target, USES_ICU);
-    let variables = [("icu", works_on_both(&pair, USES_ICU)), ("icu_target", icu_target)];
+    let icu = on_both(&pair, Cluster::has_icu);
+    let icu_target = pair.target.has_icu().to_string();
+    let variables = [("icu", icu.as_str()), ("icu_target", icu_target.as_str())];
     Script::Newer.load(&pair.source, databases.name(), &variables)?;
     let target_major = pair.target.installation().major()?;
-    let has_rules = works_on_both(&pair, USES_ICU) == "true";
+    let has_rules = icu == "true";
     let is_expected = |(since, object, _): &&(u32, &str, &str)| {
         *since > target_major && *since <= major && (has_rules || !object.ends_with("ruled"))
     };

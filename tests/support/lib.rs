@@ -6,6 +6,7 @@
 //! extension: it is met as a user meets it, through SQL.
 
 pub mod aftermath;
+mod build;
 pub mod cluster;
 pub mod compare;
 pub mod data;
