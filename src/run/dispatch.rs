@@ -102,7 +102,7 @@ impl Dispatcher<'_> {
             }
             let is_stuck = pool.busy_count() == 0
                 && self.graph.running_count() == 0
-                && pool.idle(|worker| !self.is_resting(worker)).is_some();
+                && self.idle_worker(pool, false).is_some();
             if let Some(reason) = self.graph.stalled().filter(|_| is_stuck) {
                 return Err(Error::Internal(reason));
             }
@@ -113,15 +113,24 @@ impl Dispatcher<'_> {
 
     /// Gives tasks to idle workers for as long as there are both.
     fn hand_out(&mut self, pool: &mut Pool) -> Result<()> {
-        while let Some(worker) = pool.idle(|worker| !self.is_resting(worker)) {
+        while self.idle_worker(pool, false).is_some() {
             let Some(id) = self.graph.next() else {
                 return Ok(());
             };
+            let reads_source = self.task(id).is_some_and(needs_source);
+            let Some(worker) = self.idle_worker(pool, reads_source) else {
+                return Err(Error::Internal("the idle worker vanished".to_owned()));
+            };
             let pid = pool.pid(worker);
             self.begin(id, worker, pid)?;
-            pool.assign(worker, id);
+            pool.assign(worker, id, reads_source);
         }
         Ok(())
+    }
+
+    /// A worker that may take a task.
+    fn idle_worker(&self, pool: &Pool, reads_source: bool) -> Option<i32> {
+        pool.idle(reads_source, |worker| !self.is_resting(worker))
     }
 
     fn begin(&mut self, id: i32, worker: i32, pid: i32) -> Result<()> {

@@ -78,6 +78,8 @@ pub(super) struct Slot {
     mailbox: Mailbox,
     task: Option<i32>,
     is_ready: bool,
+    /// Whether it has had a task that reads from the source, so that its session is probably open.
+    has_session: bool,
     /// Whether it has been asked to give up its session with the source.
     is_released: bool,
 }
@@ -106,6 +108,7 @@ impl Pool {
                 mailbox,
                 task: None,
                 is_ready: false,
+                has_session: false,
                 is_released: false,
             });
         }
@@ -131,11 +134,13 @@ impl Pool {
         changes
     }
 
-    /// The number of a worker without a task that `may_work`.
-    pub fn idle(&self, may_work: impl Fn(i32) -> bool) -> Option<i32> {
+    /// The number of a worker without a task that `may_work`; for a task that reads from the source, one
+    /// with a session if there is any: to open another one takes several round trips.
+    pub fn idle(&self, reads_source: bool, may_work: impl Fn(i32) -> bool) -> Option<i32> {
         self.slots
             .iter()
-            .find(|slot| slot.is_ready && slot.task.is_none() && may_work(slot.number))
+            .filter(|slot| slot.is_ready && slot.task.is_none() && may_work(slot.number))
+            .min_by_key(|slot| slot.has_session != reads_source)
             .map(|slot| slot.number)
     }
 
@@ -149,15 +154,16 @@ impl Pool {
         self.slots.iter().filter(|slot| slot.task.is_some()).count()
     }
 
-    /// Gives `task` to the idle worker `number` and returns the worker's process id.
+    /// Process id of the worker `number`, 0 if it has none.
     pub fn pid(&self, number: i32) -> i32 {
         self.find(number).and_then(|slot| slot.mailbox.peer_pid()).unwrap_or(0)
     }
 
-    /// Hands the task over.
-    pub fn assign(&mut self, number: i32, task: i32) {
+    /// Gives a task to the idle worker `number`.
+    pub fn assign(&mut self, number: i32, task: i32, reads_source: bool) {
         if let Some(slot) = self.slots.iter_mut().find(|slot| slot.number == number) {
             slot.task = Some(task);
+            slot.has_session |= reads_source;
             slot.send(i64::from(task));
         }
     }
@@ -168,6 +174,7 @@ impl Pool {
         for slot in &mut self.slots {
             if slot.is_ready && slot.task.is_none() && !slot.is_released {
                 slot.is_released = true;
+                slot.has_session = false;
                 slot.is_ready = false;
                 slot.send(RELEASE_SOURCE);
             }

@@ -108,14 +108,10 @@ fn attempt_repeatedly(
 ) -> Result<Snapshot> {
     for _ in 0..MAX_ATTEMPTS {
         let tables = list(connection)?;
-        if begin_and_lock(connection, &tables)? {
-            if let SnapshotSource::Named(id) = source {
-                adopt(connection, id)?;
-            }
-            let snapshot = export(connection, EXPORT, tables)?;
-            if list(connection)? == snapshot.tables {
-                return Ok(snapshot);
-            }
+        if let Some(snapshot) = lock_and_export(connection, source, tables)?
+            && list(connection)? == snapshot.tables
+        {
+            return Ok(snapshot);
         }
         connection.execute("rollback")?;
     }
@@ -211,25 +207,31 @@ pub fn lock_available(connection: &mut Connection, tables: &[QualifiedName]) -> 
     Ok(())
 }
 
-/// Begins a transaction that has no snapshot yet and locks all tables in it; false when one of them is
-/// gone.
-fn begin_and_lock(connection: &mut Connection, tables: &[SourceTable]) -> Result<bool> {
+/// Begins a transaction that has no snapshot yet, locks all tables in it and only then takes the snapshot;
+/// none when one of the tables is gone. The source is waited for once.
+fn lock_and_export(
+    connection: &mut Connection,
+    source: &SnapshotSource,
+    tables: Vec<SourceTable>,
+) -> Result<Option<Snapshot>> {
     let mut sql = BEGIN.to_owned();
     for batch in tables.chunks(LOCK_BATCH) {
         let names: Vec<_> =
             batch.iter().map(|table| format!("only {}", table.name.quoted())).collect();
         sql += &format!("; lock table {} in access share mode", names.join(", "));
     }
-    match connection.execute(&sql) {
-        Ok(_) => Ok(true),
-        Err(Error::Remote(error)) if UNDEFINED.contains(&error.sqlstate.as_str()) => Ok(false),
+    let result = match source {
+        SnapshotSource::Own => export(connection, &format!("{sql}; {EXPORT}"), tables),
+        SnapshotSource::Named(id) => {
+            let sql = format!("{sql}; {}; {EXPORT}", adopt_sql(id));
+            export(connection, &sql, tables).map_err(|error| name_snapshot(id, error))
+        }
+    };
+    match result {
+        Ok(snapshot) => Ok(Some(snapshot)),
+        Err(Error::Remote(error)) if UNDEFINED.contains(&error.sqlstate.as_str()) => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-/// Makes the open transaction use the snapshot `id`.
-fn adopt(connection: &mut Connection, id: &str) -> Result<()> {
-    connection.execute(&adopt_sql(id)).map(drop).map_err(|error| name_snapshot(id, error))
 }
 
 fn adopt_sql(id: &str) -> String {
