@@ -4,7 +4,7 @@ use anyhow::{Result, ensure};
 use pgmig_tests::locales::Locales;
 use pgmig_tests::{ClusterOptions, Installation, Pair};
 
-use super::shortcuts::{MEMORY, expect_indexes_of_server};
+use super::shortcuts::{MEMORY, expect_indexes_of_server, left_to_server};
 
 /// Texts that differ in letters, accents, case, punctuation or not at all; with names of the language and
 /// without.
@@ -87,14 +87,7 @@ fn indexes_over_texts_of_a_language_are_those_that_the_server_builds() -> Result
         expect_indexes_of_server(&databases, memory)?;
     }
     ensure!(databases.target_value("select 'a' < 'B'")? == "t", "not the order of a language");
-    let log = pair.target.log()?;
-    let mut left: Vec<&str> = log
-        .lines()
-        .filter(|line| line.contains("is left to the server's builder"))
-        .filter_map(|line| line.split('"').nth(1))
-        .collect();
-    left.sort_unstable();
-    left.dedup();
+    let left = left_to_server(&pair.target)?;
     // If a comparison says what bytes do, there is nothing wrong with their order.
     let is_crooked = databases.target_value("select 'in_progress' < 'in-progress'")? == "t";
     let expected = ["progress_word_idx", "spoken_plain_idx"];

@@ -99,9 +99,9 @@ impl KeyReader {
                 None => (unsafe { pg_sys::getBaseType(result.atttypid) }, true),
             };
             let kind = kind_of(base, family, collation)?;
-            let is_text = matches!(kind, WideKind::Text | WideKind::Collated);
-            if is_text && result.attstorage as u8 == pg_sys::TYPSTORAGE_PLAIN {
-                // Such texts keep the header that they have in the table.
+            let is_narrow = matches!(kind, WideKind::Narrow(_));
+            if !is_narrow && result.attstorage as u8 == pg_sys::TYPSTORAGE_PLAIN {
+                // Such values keep the header that they have in the table.
                 return None;
             }
             wanted.extend(number.checked_sub(1));
@@ -194,7 +194,7 @@ impl Layout {
                     has_nulls_first: column.has_nulls_first,
                     is_nullable: column.is_nullable,
                 }),
-                WideKind::Text | WideKind::Collated => None,
+                _ => None,
             })
             .collect();
         match narrow.and_then(|columns| KeyLayout::new(&columns)) {

@@ -5,7 +5,10 @@ use std::cmp::Ordering;
 use pgmig_core::heap::key::KeyKind;
 use pgmig_core::heap::wide_key::WideKind;
 use pgmig_core::heap::wide_order::Collate;
-use pgrx::pg_sys::{self, TEXT_BTREE_FAM_OID, TEXT_PATTERN_BTREE_FAM_OID};
+use pgrx::pg_sys::{
+    self, BPCHAR_BTREE_FAM_OID, BPCHAR_PATTERN_BTREE_FAM_OID, TEXT_BTREE_FAM_OID,
+    TEXT_PATTERN_BTREE_FAM_OID,
+};
 
 use super::FIRST_UNPINNED;
 use crate::pg::collation::{self, Rules};
@@ -21,18 +24,28 @@ pub(super) fn kind_of(
     family: pg_sys::Oid,
     collation: pg_sys::Oid,
 ) -> Option<WideKind> {
-    let is_text = base == pg_sys::TEXTOID || base == pg_sys::VARCHAROID;
-    match KeyKind::of_type(base.to_u32()) {
-        // Of each of these types the server has one family.
-        Some(kind) => (family.to_u32() < FIRST_UNPINNED).then_some(WideKind::Narrow(kind)),
-        None if family.to_u32() == ENUM_FAMILY && is_by_number(base) => {
-            Some(WideKind::Narrow(KeyKind::Unsigned(size_of::<pg_sys::Oid>() as u8)))
-        }
-        None if !is_text => None,
-        None if family == TEXT_PATTERN_BTREE_FAM_OID => Some(WideKind::Text),
-        None if family != TEXT_BTREE_FAM_OID => None,
-        None if collation::is_by_bytes(collation) => Some(WideKind::Text),
-        None => Rules::of(collation).map(|_| WideKind::Collated),
+    // Of each of these types the server has one family.
+    let is_builtin = family.to_u32() < FIRST_UNPINNED;
+    if let Some(kind) = KeyKind::of_type(base.to_u32()) {
+        return is_builtin.then_some(WideKind::Narrow(kind));
+    }
+    let is_by_bytes = || collation::is_by_bytes(collation);
+    match base {
+        _ if family.to_u32() == ENUM_FAMILY => is_by_number(base)
+            .then_some(WideKind::Narrow(KeyKind::Unsigned(size_of::<pg_sys::Oid>() as u8))),
+        pg_sys::NUMERICOID => is_builtin.then_some(WideKind::Numeric),
+        pg_sys::TEXTOID | pg_sys::VARCHAROID => match family {
+            TEXT_PATTERN_BTREE_FAM_OID => Some(WideKind::Text),
+            TEXT_BTREE_FAM_OID if is_by_bytes() => Some(WideKind::Text),
+            TEXT_BTREE_FAM_OID => Rules::of(collation).map(|_| WideKind::Collated),
+            _ => None,
+        },
+        pg_sys::BPCHAROID => match family {
+            BPCHAR_PATTERN_BTREE_FAM_OID => Some(WideKind::Padded),
+            BPCHAR_BTREE_FAM_OID if is_by_bytes() => Some(WideKind::Padded),
+            _ => None,
+        },
+        _ => None,
     }
 }
 
@@ -53,7 +66,7 @@ impl Collations {
     pub(super) fn new(columns: &[(WideKind, pg_sys::Oid)]) -> Self {
         let columns = columns.iter().map(|(kind, collation)| match kind {
             WideKind::Collated => Rules::of(*collation),
-            WideKind::Narrow(_) | WideKind::Text => None,
+            _ => None,
         });
         Collations(columns.collect())
     }

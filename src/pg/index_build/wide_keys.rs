@@ -68,14 +68,25 @@ impl Sorter for SortedWideKeys<'_> {
     }
 
     fn for_each(mut self, mut each: impl FnMut(&WideKey)) -> Result<(), Unusual> {
-        if !self.layout.is_collated() {
+        let layout = self.layout;
+        let (mut previous, mut is_told_by_bytes) = (None, true);
+        let mut each = |key: &WideKey| {
+            if layout.has_forms() {
+                let before = previous.get_or_insert_with(|| key.clone());
+                is_told_by_bytes &= !layout.differ_in_form(before, key);
+                before.clone_from(key);
+            }
+            each(key);
+        };
+        if layout.is_collated() {
+            let mut collations = std::mem::take(&mut self.collations);
+            let mut straightener = Straightener::new(layout, &mut collations);
+            self.for_each_sorted(|key| straightener.push(key, &mut each));
+            straightener.finish(&mut each).map_err(|_| Unusual)?;
+        } else {
             self.for_each_sorted(each);
-            return Ok(());
         }
-        let mut collations = std::mem::take(&mut self.collations);
-        let mut straightener = Straightener::new(self.layout, &mut collations);
-        self.for_each_sorted(|key| straightener.push(key, &mut each));
-        straightener.finish(&mut each).map_err(|_| Unusual)
+        if is_told_by_bytes { Ok(()) } else { Err(Unusual) }
     }
 }
 

@@ -28,11 +28,11 @@ const HAS_NULLS: u16 = 0x8000;
 const HAS_ROW: u16 = 0x1000;
 const IS_POSTING: u16 = 0x2000;
 
-/// `VARATT_SHORT_MAX`: bytes of a text with a header of one byte, which it has if it is not longer.
+/// `VARATT_SHORT_MAX`: bytes of a value with a header of one byte, which it has if it is not longer.
 const MOST_SHORT_BYTES: usize = 0x7f;
 
-/// Where texts with a longer header begin.
-const TEXT_ALIGNMENT: usize = 4;
+/// Where values with a longer header begin.
+const VARIABLE_ALIGNMENT: usize = 4;
 
 /// Bytes of a row's place as it is stored.
 pub(super) const TID_BYTES: usize = 6;
@@ -117,7 +117,9 @@ impl KeyForm<WideKey> for WideLayout {
             match part {
                 Part::Null => draft.put_null(index),
                 Part::Narrow(kind, value) => draft.put_narrow(kind, &value),
-                Part::Text { bytes, mask } => draft.put_text(bytes, mask),
+                Part::Text { .. } | Part::Padded { .. } | Part::Numeric { .. } => {
+                    draft.put_variable(&part);
+                }
             }
         });
         draft.finish(count);
@@ -158,19 +160,20 @@ impl<'t> Draft<'t> {
         self.tuple.extend_from_slice(&value[..usize::from(kind.bytes())]);
     }
 
-    /// Adds a text, whose bits are to be inverted where the mask's are set.
-    fn put_text(&mut self, text: &[u8], mask: u8) {
+    /// Adds a value of variable length.
+    fn put_variable(&mut self, value: &Part) {
         self.info |= HAS_VARIABLE;
-        if text.len() < MOST_SHORT_BYTES {
-            self.tuple.push((text.len() as u8 + 1) << 1 | 1);
-        } else {
-            pad(self.tuple, TEXT_ALIGNMENT);
-            self.tuple.extend_from_slice(&((text.len() as u32 + 4) << 2).to_le_bytes());
-        }
         let start = self.tuple.len();
-        self.tuple.extend_from_slice(text);
-        if mask != 0 {
-            self.tuple[start..].iter_mut().for_each(|byte| *byte ^= mask);
+        self.tuple.push(0);
+        value.push_variable(self.tuple);
+        let length = self.tuple.len() - start - 1;
+        if length < MOST_SHORT_BYTES {
+            self.tuple[start] = (length as u8 + 1) << 1 | 1;
+        } else {
+            self.tuple.truncate(start);
+            pad(self.tuple, VARIABLE_ALIGNMENT);
+            self.tuple.extend_from_slice(&((length as u32 + 4) << 2).to_le_bytes());
+            value.push_variable(self.tuple);
         }
     }
 

@@ -7,6 +7,8 @@ pub enum KeyKind {
     Unsigned(u8),
     /// `int2`, `int4`, `int8`, and what is stored as one: dates, times, timestamps, money.
     Signed(u8),
+    /// `float4` and `float8`.
+    Float(u8),
     /// `uuid`.
     Uuid,
 }
@@ -16,8 +18,7 @@ pub enum KeyKind {
 pub struct Unfit;
 
 impl KeyKind {
-    /// The kind of a type by its OID, those of `catalog/pg_type.dat`; None for all others, as for floats:
-    /// zeros of either sign are equal, and so are many forms of NaN.
+    /// The kind of a type by its OID, those of `catalog/pg_type.dat`; None for all others.
     pub fn of_type(oid: u32) -> Option<Self> {
         match oid {
             16 => Some(KeyKind::Unsigned(1)),
@@ -25,6 +26,8 @@ impl KeyKind {
             21 => Some(KeyKind::Signed(2)),
             23 | 1082 => Some(KeyKind::Signed(4)),
             20 | 790 | 1083 | 1114 | 1184 => Some(KeyKind::Signed(8)),
+            700 => Some(KeyKind::Float(4)),
+            701 => Some(KeyKind::Float(8)),
             2950 => Some(KeyKind::Uuid),
             _ => None,
         }
@@ -33,7 +36,7 @@ impl KeyKind {
     /// Bytes of a value.
     pub fn bytes(self) -> u8 {
         match self {
-            KeyKind::Unsigned(bytes) | KeyKind::Signed(bytes) => bytes,
+            KeyKind::Unsigned(bytes) | KeyKind::Signed(bytes) | KeyKind::Float(bytes) => bytes,
             KeyKind::Uuid => 16,
         }
     }
@@ -44,17 +47,36 @@ impl KeyKind {
     }
 
     /// The integer of a stored value, which has as many bytes as the kind.
-    pub fn normalize(self, stored: &[u8]) -> u128 {
+    ///
+    /// # Errors
+    /// `Unfit` for floats that are equal to others: a zero with a sign, and all forms of NaN but the usual one.
+    pub fn normalize(self, stored: &[u8]) -> Result<u128, Unfit> {
         if self == KeyKind::Uuid {
             let mut bytes = [0; 16];
             bytes.copy_from_slice(stored);
-            return u128::from_be_bytes(bytes);
+            return Ok(u128::from_be_bytes(bytes));
         }
         let raw = read(stored);
-        u128::from(match self {
+        Ok(u128::from(match self {
             KeyKind::Signed(_) => raw ^ self.sign_bit(),
+            KeyKind::Float(_) => self.normalize_float(raw)?,
             KeyKind::Unsigned(_) | KeyKind::Uuid => raw,
-        })
+        }))
+    }
+
+    /// IEEE 754: magnitudes sort as integers, with NaN above infinity.
+    fn normalize_float(self, raw: u64) -> Result<u64, Unfit> {
+        let (sign, infinity, nan) = match self.bytes() {
+            4 => (1 << 31, 0xff << 23, 0x1ff << 22),
+            _ => (1 << 63, 0x7ff << 52, 0xfff << 51),
+        };
+        let magnitude = raw & !sign;
+        match raw & sign != 0 {
+            _ if magnitude > infinity && raw != nan => Err(Unfit),
+            true if magnitude == 0 => Err(Unfit),
+            true => Ok(sign - 1 - magnitude),
+            false => Ok(sign | magnitude),
+        }
     }
 
     /// The integer of the same value in another kind, which is this one or a wider one with a sign too.
@@ -74,8 +96,11 @@ impl KeyKind {
         }
         // The upper bits of what normalize made are zero.
         let key = u64::try_from(key).unwrap_or(0);
+        let sign = self.sign_bit();
         let raw = match self {
-            KeyKind::Signed(_) => key ^ self.sign_bit(),
+            KeyKind::Signed(_) => key ^ sign,
+            KeyKind::Float(_) if key & sign == 0 => sign | (sign - 1 - key),
+            KeyKind::Float(_) => key ^ sign,
             KeyKind::Unsigned(_) | KeyKind::Uuid => key,
         };
         let mut stored = [0; 16];

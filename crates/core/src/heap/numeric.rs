@@ -5,26 +5,26 @@
 
 /// Decimal digits in a digit of base 10000.
 const DECIMALS: i32 = 4;
-const BASE: u16 = 10_000;
+pub(super) const BASE: u16 = 10_000;
 
 /// Powers of ten up to a digit's highest.
 const POWERS: [u16; 4] = [1, 10, 100, 1000];
 
 /// Signs on the wire and in long headers; others are not finite.
 const POSITIVE: u16 = 0;
-const NEGATIVE: u16 = 0x4000;
+pub(super) const NEGATIVE: u16 = 0x4000;
 
 /// Decimal digits after the point, at most.
-const MOST_SCALE: u16 = 0x3fff;
+pub(super) const MOST_SCALE: u16 = 0x3fff;
 
 /// Short headers: a mark, the sign, the scale, the weight's sign and the weight.
-const SHORT: u16 = 0x8000;
-const SHORT_NEGATIVE: u16 = 0x2000;
-const SHORT_SCALE_SHIFT: u16 = 7;
-const SHORT_MOST_SCALE: u16 = 0x3f;
-const SHORT_WEIGHT_NEGATIVE: u16 = 0x40;
-const SHORT_WEIGHT_MASK: u16 = 0x3f;
-const SHORT_WEIGHTS: std::ops::RangeInclusive<i32> = -64..=63;
+pub(super) const SHORT: u16 = 0x8000;
+pub(super) const SHORT_NEGATIVE: u16 = 0x2000;
+pub(super) const SHORT_SCALE_SHIFT: u16 = 7;
+pub(super) const SHORT_MOST_SCALE: u16 = 0x3f;
+pub(super) const SHORT_WEIGHT_NEGATIVE: u16 = 0x40;
+pub(super) const SHORT_WEIGHT_MASK: u16 = 0x3f;
+pub(super) const SHORT_WEIGHTS: std::ops::RangeInclusive<i32> = -64..=63;
 
 /// Bytes of the header of a value of variable length.
 const VARLENA_HEADER: usize = 4;

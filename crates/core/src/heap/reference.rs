@@ -181,7 +181,10 @@ fn bits_of(columns: &[Form]) -> Option<Vec<u32>> {
 /// A stored value as a number of the kind that both ends share.
 fn number_of(kind: KeyKind, shared: KeyKind, stored: &[u8]) -> Result<u128, Unreadable> {
     match stored.len() == usize::from(kind.bytes()) {
-        true => Ok(kind.widen(kind.normalize(stored), shared)),
+        true => {
+            let number = kind.normalize(stored).map_err(|_| Unreadable)?;
+            Ok(kind.widen(number, shared))
+        }
         false => Err(Unreadable),
     }
 }

@@ -88,7 +88,7 @@ impl KeyLayout {
             }
             let bits = column.kind.bits();
             if let Some(value) = value {
-                let mut number = column.kind.normalize(value);
+                let mut number = column.kind.normalize(value)?;
                 if column.is_descending {
                     number = !number & (u128::MAX >> (u128::BITS - bits));
                 }

@@ -3,6 +3,8 @@
 //! ```text
 //!   a flag that tells NULL from values, if nullable │ number, highest byte first
 //!                                                   │ text, a zero
+//!                                                   │ text without blanks at its end, a zero, their number
+//!                                                   │ numeric, see `numeric_key`
 //!                                                   │ weights, a zero, text, a zero
 //!                                                                           … and the next column
 //! ```
@@ -10,12 +12,14 @@
 //! What sorts in descending order has its bits inverted, but for the flag. No key is the beginning of
 //! another one, as each column tells where it ends: where two keys differ, they do so before either ends.
 //! Texts compare by their bytes, as under the collation `C`, or first by what they weigh under another
-//! one, and `wide_order` does the rest.
+//! one, and `wide_order` does the rest. Values that differ in their last two bytes alone, their form, are equal to the
+//! server: blanks at the end of a `char(n)`, decimals of a `numeric` beyond those that it has.
 
 use std::cmp::Ordering;
 
 use super::deform::plain_value;
 use super::key::{KeyKind, Unfit};
+use super::numeric_key::{self, SCALE_BYTES};
 use super::wide_order::{Collate, LEVEL_END};
 
 /// Bytes of a text at most: longer ones the server compresses in an index, if that pays
@@ -37,7 +41,24 @@ pub enum WideKind {
     Text,
     /// The same with a collation that has rules of its own.
     Collated,
+    /// `char(n)`, that sorts by its bytes.
+    Padded,
+    Numeric,
 }
+
+impl WideKind {
+    /// Bytes at the end of a value that make no difference to the server.
+    fn form_bytes(self) -> usize {
+        match self {
+            WideKind::Padded => BLANK_COUNT_BYTES,
+            WideKind::Numeric => SCALE_BYTES,
+            WideKind::Narrow(_) | WideKind::Text | WideKind::Collated => 0,
+        }
+    }
+}
+
+/// Bytes of the number of blanks.
+const BLANK_COUNT_BYTES: usize = 2;
 
 /// A column of an index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,6 +117,41 @@ pub enum Part<'k> {
         bytes: &'k [u8],
         mask: u8,
     },
+    /// Of variable length too: a text and the number of blanks behind it, or the key of a `numeric`.
+    Padded {
+        bytes: &'k [u8],
+        mask: u8,
+        blanks: u16,
+    },
+    Numeric {
+        key: &'k [u8],
+        mask: u8,
+    },
+}
+
+impl Part<'_> {
+    /// Appends the stored form of a value of variable length, without its header.
+    pub fn push_variable(&self, into: &mut Vec<u8>) {
+        match *self {
+            Part::Null | Part::Narrow(..) => {}
+            Part::Text { bytes, mask } => push_inverted(bytes, mask, into),
+            Part::Padded { bytes, mask, blanks } => {
+                push_inverted(bytes, mask, into);
+                into.resize(into.len() + usize::from(blanks), BLANK);
+            }
+            Part::Numeric { key, mask } => numeric_key::push_stored(key, mask, into),
+        }
+    }
+}
+
+const BLANK: u8 = b' ';
+
+fn push_inverted(bytes: &[u8], mask: u8, into: &mut Vec<u8>) {
+    let start = into.len();
+    into.extend_from_slice(bytes);
+    if mask != 0 {
+        into[start..].iter_mut().for_each(|byte| *byte ^= mask);
+    }
 }
 
 impl WideLayout {
@@ -137,13 +193,22 @@ impl WideLayout {
             let from = into.len();
             match column.kind {
                 WideKind::Narrow(kind) => {
-                    let number = kind.normalize(value).to_be_bytes();
+                    let number = kind.normalize(value)?.to_be_bytes();
                     into.extend_from_slice(&number[number.len() - usize::from(kind.bytes())..]);
                 }
                 WideKind::Text => {
                     into.extend_from_slice(text_of(value)?);
                     into.push(0);
                 }
+                WideKind::Padded => {
+                    let text = text_of(value)?;
+                    let end = text.iter().rposition(|byte| *byte != BLANK).map_or(0, |at| at + 1);
+                    into.extend_from_slice(&text[..end]);
+                    into.push(0);
+                    // A text is much shorter than that.
+                    into.extend(((text.len() - end) as u16).to_be_bytes());
+                }
+                WideKind::Numeric => numeric_key::push_key(short_value(value)?, into)?,
                 WideKind::Collated => {
                     let text = text_of(value)?;
                     if !collate.weigh(index, text, into) {
@@ -186,6 +251,29 @@ impl WideLayout {
             each(index, part);
             rest = &rest[length..];
         }
+    }
+
+    /// Whether there is a column of which equal values may have several forms.
+    pub fn has_forms(&self) -> bool {
+        self.columns.iter().any(|column| column.kind.form_bytes() > 0)
+    }
+
+    /// Whether two keys differ in the form of a value before they differ in anything else: then their bytes do
+    /// not tell their order.
+    pub fn differ_in_form(&self, one: &WideKey, other: &WideKey) -> bool {
+        let equal = count_common(&one.bytes, &other.bytes);
+        let mut at = 0;
+        for column in &self.columns {
+            if at > equal || at == one.bytes.len() {
+                return false;
+            }
+            let is_null = column.is_null(&one.bytes[at..]);
+            at += column.split(&one.bytes[at..]).1;
+            if !is_null && (at - column.kind.form_bytes()..at).contains(&equal) {
+                return true;
+            }
+        }
+        false
     }
 
     /// Columns at the beginning in which two keys are equal; NULL equals NULL.
@@ -255,15 +343,30 @@ impl WideColumn {
                 let end = self.end_of_text(rest);
                 (Part::Text { bytes: &rest[..end], mask }, start + end + 1)
             }
+            WideKind::Padded => {
+                let end = self.end_of_text(rest);
+                let blanks = u16::from_be_bytes([rest[end + 1] ^ mask, rest[end + 2] ^ mask]);
+                let part = Part::Padded { bytes: &rest[..end], mask, blanks };
+                (part, start + end + 1 + BLANK_COUNT_BYTES)
+            }
+            WideKind::Numeric => {
+                let length = numeric_key::length_of(rest, mask);
+                (Part::Numeric { key: &rest[..length], mask }, start + length)
+            }
         }
     }
 }
 
-/// A text that an index holds as it is.
+/// A value of variable length that an index holds as it is.
+fn short_value(stored: &[u8]) -> Result<&[u8], Unfit> {
+    let value = plain_value(stored).ok_or(Unfit)?;
+    if value.len() <= MOST_TEXT_BYTES { Ok(value) } else { Err(Unfit) }
+}
+
+/// The same of a text.
 fn text_of(stored: &[u8]) -> Result<&[u8], Unfit> {
-    let text = plain_value(stored).ok_or(Unfit)?;
-    let is_fit = text.len() <= MOST_TEXT_BYTES && memchr::memchr(0, text).is_none();
-    if is_fit { Ok(text) } else { Err(Unfit) }
+    let text = short_value(stored)?;
+    if memchr::memchr(0, text).is_none() { Ok(text) } else { Err(Unfit) }
 }
 
 /// Bytes at the beginning that are the same.

@@ -1,7 +1,7 @@
 use std::fmt::Debug;
 
 use super::super::deform::{Attribute, Deformer, plain_value};
-use super::super::key::KeyKind;
+use super::super::key::{KeyKind, Unfit};
 use super::super::page::{PAGE_BYTES, Page, Pointer, Tuple};
 use super::super::sort::{Entry, KeyColumn, KeyLayout};
 
@@ -11,7 +11,7 @@ fn column(kind: KeyKind) -> KeyColumn {
 
 /// Checks that the values, given in ascending order, sort so and come back.
 fn assert_order<const S: usize>(kind: KeyKind, ascending: &[[u8; S]]) {
-    let keys: Vec<u128> = ascending.iter().map(|value| kind.normalize(value)).collect();
+    let keys: Vec<u128> = ascending.iter().map(|value| kind.normalize(value).unwrap()).collect();
     assert!(keys.is_sorted_by(|left, right| left < right), "{kind:?}: {keys:?}");
     for (value, key) in ascending.iter().zip(&keys) {
         assert_eq!(&kind.restore(*key)[..S], value);
@@ -26,6 +26,22 @@ fn numbers_sort_by_their_keys_and_come_back() {
     assert_order(KeyKind::Unsigned(1), &[[0], [1]]);
     assert_order(KeyKind::Unsigned(4), &[0, 1, u32::MAX].map(u32::to_ne_bytes));
     assert_order(KeyKind::Uuid, &[0, 1, 1 << 64, u128::MAX].map(u128::to_be_bytes));
+    let floats = [f32::NEG_INFINITY, f32::MIN, -1.5, -1e-45, 0.0, 1e-45, 1.0, f32::MAX];
+    assert_order(KeyKind::Float(4), &floats.map(f32::to_ne_bytes));
+    let floats = [f64::NEG_INFINITY, f64::MIN, -2.0, -1.0, -5e-324, 0.0, 5e-324, 1.0, f64::MAX];
+    assert_order(KeyKind::Float(8), &floats.map(f64::to_ne_bytes));
+    let last = [f64::INFINITY.to_bits(), 0x7ff8 << 48];
+    assert_order(KeyKind::Float(8), &last.map(u64::to_ne_bytes));
+}
+
+#[test]
+fn floats_that_are_equal_to_others_are_no_keys() {
+    for bits in [1 << 63, 0xfff8 << 48, 0x7ff8 << 48 | 1, 0x7ff0 << 48 | 1] {
+        assert_eq!(KeyKind::Float(8).normalize(&u64::to_ne_bytes(bits)), Err(Unfit), "{bits:x}");
+    }
+    for bits in [1 << 31, 0xffc0 << 16, 0x7fc0 << 16 | 1, 0x7f80 << 16 | 1] {
+        assert_eq!(KeyKind::Float(4).normalize(&u32::to_ne_bytes(bits)), Err(Unfit), "{bits:x}");
+    }
 }
 
 /// Packs rows of int4 and uuid and returns them in sorted order, with their places.

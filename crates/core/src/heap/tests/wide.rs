@@ -1,6 +1,7 @@
 use std::cmp::Ordering;
 
 use super::super::key::{KeyKind, Unfit};
+use super::super::numeric::push_decimal;
 use super::super::wide_key::{Part, WideColumn, WideKey, WideKind, WideLayout};
 use super::super::wide_order::{ByBytes, Collate, Crooked, Straightener};
 use super::super::wide_sort::{WideKeys, put_record, read_record};
@@ -44,8 +45,9 @@ fn parts_of(layout: &WideLayout, key: &WideKey) -> (Option<String>, Option<i32>)
         Part::Narrow(_, stored) => {
             number = Some(i32::from_ne_bytes([stored[0], stored[1], stored[2], stored[3]]));
         }
-        Part::Text { bytes, mask } => {
-            let bytes = bytes.iter().map(|byte| byte ^ mask).collect();
+        Part::Text { .. } | Part::Padded { .. } | Part::Numeric { .. } => {
+            let mut bytes = Vec::new();
+            part.push_variable(&mut bytes);
             text = Some(String::from_utf8(bytes).unwrap());
         }
     });
@@ -87,6 +89,129 @@ fn texts_sort_by_their_bytes_with_ties_by_place_and_come_back() {
         });
         assert!(sorted == rows);
     }
+}
+
+/// A numeric as it is stored, from its text.
+fn stored_number(text: &str) -> Vec<u8> {
+    let payload = match text {
+        "NaN" => 0xc000_u16.to_ne_bytes().to_vec(),
+        "Infinity" => 0xd000_u16.to_ne_bytes().to_vec(),
+        "-Infinity" => 0xf000_u16.to_ne_bytes().to_vec(),
+        _ => {
+            let mut value = Vec::new();
+            assert!(push_decimal(text.as_bytes(), &mut value), "{text}");
+            value.split_off(4)
+        }
+    };
+    [&[(payload.len() as u8 + 1) << 1 | 1][..], &payload].concat()
+}
+
+/// The keys of values, in the order of their bytes, and which of them differ from the one before in form alone.
+fn sorted_keys(kind: WideKind, is_descending: bool, values: &[Vec<u8>]) -> (Vec<usize>, Vec<bool>) {
+    let columns = [column(kind, is_descending), column(WideKind::Text, false)];
+    let layout = WideLayout::new(&columns).unwrap();
+    let behind = [stored(""), stored("behind")];
+    let mut keys = WideKeys::default();
+    for (place, value) in (0..).zip(values) {
+        let row = [Some(&value[..]), Some(&behind[place as usize % 2][..])];
+        keys.push(&layout, &mut ByBytes, &row, place).unwrap();
+    }
+    keys.sort();
+    let (mut places, mut forms, mut last) = (Vec::new(), Vec::new(), None::<WideKey>);
+    keys.for_each(|key| {
+        let place = usize::try_from(key.place).unwrap();
+        let mut found = Vec::new();
+        layout.decode(key, |index, part| {
+            if index == 0 {
+                part.push_variable(&mut found);
+            }
+        });
+        assert_eq!(found, values[place][1..]);
+        forms.push(last.as_ref().is_some_and(|last| layout.differ_in_form(last, key)));
+        last = Some(key.clone());
+        places.push(place);
+    });
+    (places, forms)
+}
+
+#[test]
+fn numbers_of_any_length_sort_by_their_bytes_and_come_back() {
+    let many = format!("{}.123456789", "9".repeat(14));
+    let ascending = [
+        "-Infinity",
+        "-100000000",
+        "-10000.5",
+        "-10000",
+        "-9999.9999",
+        "-1.00010001",
+        "-1.0001",
+        "-1",
+        "-0.00000001",
+        "0",
+        "0.00000001",
+        "0.0001",
+        "0.00011",
+        "1",
+        "1.5",
+        "9999",
+        "10000",
+        "10000.0001",
+        "10001",
+        &many,
+        "Infinity",
+        "NaN",
+    ]
+    .map(stored_number);
+    let count = ascending.len();
+    let (places, forms) = sorted_keys(WideKind::Numeric, false, &ascending);
+    assert_eq!(places, Vec::from_iter(0..count));
+    assert!(!forms.contains(&true));
+    let (places, _) = sorted_keys(WideKind::Numeric, true, &ascending);
+    assert_eq!(places, Vec::from_iter((0..count).rev()));
+}
+
+#[test]
+fn equal_values_of_several_forms_are_found() {
+    for (kind, values) in [
+        (WideKind::Numeric, ["1.5", "1.50", "2", "2.0", "-3"].map(stored_number)),
+        (WideKind::Padded, ["b", "b  ", "c  ", "c     ", "a "].map(stored)),
+    ] {
+        for is_descending in [false, true] {
+            let (_, forms) = sorted_keys(kind, is_descending, &values);
+            assert_eq!(forms.iter().filter(|differs| **differs).count(), 2, "{kind:?}: {forms:?}");
+        }
+    }
+    let padded = ["", "a\t  ", "a   ", "a b ", "ab  "].map(stored);
+    let (places, forms) = sorted_keys(WideKind::Padded, false, &padded);
+    assert_eq!((places, forms), (vec![0, 2, 1, 3, 4], vec![false; 5]));
+}
+
+#[test]
+fn numbers_that_the_server_would_store_in_another_way_are_no_keys() {
+    let layout = WideLayout::new(&[column(WideKind::Numeric, false)]).unwrap();
+    let push = |words: &[u16]| {
+        let payload: Vec<u8> = words.iter().flat_map(|word| word.to_ne_bytes()).collect();
+        let value = [&[(payload.len() as u8 + 1) << 1 | 1][..], &payload].concat();
+        WideKeys::default().push(&layout, &mut ByBytes, &[Some(&value)], 1)
+    };
+    assert_eq!(push(&[0x8000, 1]), Ok(()));
+    for words in [
+        &[][..],
+        &[0xe000],
+        &[0xc000, 1],
+        &[0x8000, 0, 1],
+        &[0x8000, 1, 0],
+        &[0x8000, 10_000],
+        &[0xa000],
+        &[0x8001],
+        &[0],
+        &[0, 0, 1],
+        &[0x4000, 0, 1],
+    ] {
+        assert_eq!(push(words), Err(Unfit), "{words:x?}");
+    }
+    let odd = [0b1011, 0, 0x80, 1, 0, 9];
+    assert_eq!(WideKeys::default().push(&layout, &mut ByBytes, &[Some(&odd)], 1), Err(Unfit));
 }
 
 #[test]
