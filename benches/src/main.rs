@@ -6,6 +6,7 @@
 
 mod contest;
 mod cpu;
+mod definitions;
 mod growth;
 mod latency;
 mod link;
@@ -104,6 +105,8 @@ fn run_bench() -> Result<bool> {
         let job_count = parameters.job_count;
         let task = Task { pair: &pair, database: subject.name, job_count, route: None };
         let keeps_copies = size.database_bytes < MOST_KEPT_BYTES;
+        let tools: Vec<_> =
+            tools.iter().filter(|tool| tool.is_for(subject.name)).cloned().collect();
         let contestants = hold_contest(task, &tools, parameters.round_count, keeps_copies);
         all_succeeded &= contestants.iter().all(|contestant| contestant.failure.is_none());
         results.add_all(subject.name, &contestants);

@@ -32,10 +32,13 @@ pub struct Size {
     pub database_bytes: i64,
 }
 
+/// The database of which the definitions are most of the work.
+pub const SMALL_TABLES: &str = "small_tables";
+
 /// The databases that all tools copy.
 pub const SUBJECTS: [Subject; 2] = [
     Subject { name: "stackoverflow", content: Content::Script(Script::StackOverflow, &[]) },
-    Subject { name: "small_tables", content: Content::Script(Script::SmallTables, &[]) },
+    Subject { name: SMALL_TABLES, content: Content::Script(Script::SmallTables, &[]) },
 ];
 
 /// Databases of other shapes, which all tools copy if they are asked for.

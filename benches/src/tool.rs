@@ -7,7 +7,9 @@ use anyhow::{Context, Result, ensure};
 use pgmig_tests::cluster::SUPERUSER;
 use pgmig_tests::{Cluster, Pair, StopMode, run};
 
+use crate::definitions;
 use crate::parameters::Parameters;
+use crate::subject::SMALL_TABLES;
 
 /// A way to copy a database.
 #[derive(Debug, Clone)]
@@ -18,6 +20,8 @@ pub enum Tool {
     Dump,
     /// `pg_dump --format=directory` and `pg_restore`, both with jobs, without compression.
     ParallelDump,
+    /// The statements of `pg_dump --schema-only` by themselves, in sessions of psql side by side.
+    Definitions,
     /// `pgcopydb clone`.
     Pgcopydb { binary: PathBuf, version: String, copies_binary: bool },
 }
@@ -45,7 +49,8 @@ pub struct Task<'a> {
 }
 
 /// Names that `ONLY` can have.
-pub const TOOL_NAMES: [&str; 5] = ["pgmig", "pgmig_trust", "pg_dump", "pg_dump_jobs", "pgcopydb"];
+pub const TOOL_NAMES: [&str; 6] =
+    ["pgmig", "pgmig_trust", "pg_dump", "pg_dump_jobs", "definitions", "pgcopydb"];
 
 /// The tools that can be run here.
 pub fn list_tools(parameters: &Parameters) -> Result<Vec<Tool>> {
@@ -56,7 +61,13 @@ pub fn list_tools(parameters: &Parameters) -> Result<Vec<Tool>> {
         settings: Vec::new(),
     };
     let plain = Variant { name: "pgmig".to_owned(), ..Variant::default() };
-    let mut tools = vec![Tool::Pgmig(plain), Tool::Pgmig(trusting), Tool::Dump, Tool::ParallelDump];
+    let mut tools = vec![
+        Tool::Pgmig(plain),
+        Tool::Pgmig(trusting),
+        Tool::Dump,
+        Tool::ParallelDump,
+        Tool::Definitions,
+    ];
     if let Some(binary) = &parameters.pgcopydb {
         let version = run(Command::new(binary).arg("--version"))?;
         let help = Command::new(binary).args(["clone", "--help"]).output()?;
@@ -77,6 +88,7 @@ impl Tool {
             Tool::Pgmig(variant) => &variant.name,
             Tool::Dump => "pg_dump",
             Tool::ParallelDump => "pg_dump_jobs",
+            Tool::Definitions => "definitions",
             Tool::Pgcopydb { .. } => "pgcopydb",
         }
     }
@@ -92,6 +104,7 @@ impl Tool {
             Tool::ParallelDump => {
                 format!("pg_dump -Fd -Z0 -j{job_count}, pg_restore -j{job_count}")
             }
+            Tool::Definitions => format!("definitions alone, {job_count} sessions of psql"),
             Tool::Pgcopydb { version, copies_binary, .. } => {
                 let format = if *copies_binary { ", binary" } else { "" };
                 format!("pgcopydb {version}{format}, {job_count} jobs")
@@ -101,9 +114,19 @@ impl Tool {
 
     /// What has to be there before the clock starts, besides the empty database.
     pub fn prepare(&self, task: Task) -> Result<()> {
-        let Tool::Pgmig(variant) = self else { return Ok(()) };
-        variant.apply_settings(&task.pair.target)?;
-        task.pair.target.execute(task.database, "create extension pgmig")
+        match self {
+            Tool::Pgmig(variant) => {
+                variant.apply_settings(&task.pair.target)?;
+                task.pair.target.execute(task.database, "create extension pgmig")
+            }
+            Tool::Definitions => definitions::prepare(task),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether it is for databases of this name.
+    pub fn is_for(&self, database: &str) -> bool {
+        !matches!(self, Tool::Definitions) || database == SMALL_TABLES
     }
 
     /// Copies the database.
@@ -112,6 +135,7 @@ impl Tool {
             Tool::Pgmig(variant) => copy_with_pgmig(task, &variant.options),
             Tool::Dump => copy_with_dump(task),
             Tool::ParallelDump => copy_with_parallel_dump(task),
+            Tool::Definitions => definitions::make(task),
             Tool::Pgcopydb { binary, copies_binary, .. } => {
                 copy_with_pgcopydb(task, binary, *copies_binary)
             }
@@ -159,7 +183,7 @@ impl Variant {
 }
 
 impl Task<'_> {
-    fn source_dsn(&self) -> String {
+    pub fn source_dsn(&self) -> String {
         match self.route {
             Some((address, port)) => {
                 format!("host={address} port={port} user={SUPERUSER} dbname={}", self.database)
@@ -173,16 +197,16 @@ impl Task<'_> {
     }
 
     /// A place for files, run as and owned by the servers' user, gone with the cluster.
-    fn scratch_dir(&self) -> PathBuf {
+    pub fn scratch_dir(&self) -> PathBuf {
         self.pair.target.directory().join("scratch")
     }
 
-    fn program(&self, name: &str) -> Result<Command> {
+    pub fn program(&self, name: &str) -> Result<Command> {
         self.pair.target.installation().server_program(name)
     }
 
     /// psql on the target, without output, stopping at the first error.
-    fn psql(&self) -> Result<Command> {
+    pub fn psql(&self) -> Result<Command> {
         let mut psql = self.program("psql")?;
         psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", &self.target_dsn()]);
         psql.stdout(Stdio::null());
