@@ -73,14 +73,20 @@ impl PageWriter {
         self.pages = pages;
     }
 
-    /// Adds pages at the file's end, after `place` has told each where that is.
-    pub(super) fn append(&mut self, pages: Vec<Box<PageBytes>>, place: fn(&mut PageBytes, u32)) {
+    /// Adds pages at the file's end, after `place` has told each where that is; returns where the first one is.
+    pub(super) fn append(
+        &mut self,
+        pages: Vec<Box<PageBytes>>,
+        place: fn(&mut PageBytes, u32),
+    ) -> u32 {
         pgrx::check_for_interrupts!();
         if self.file == File::Shared {
             // SAFETY: the relation is open; an error releases the lock.
             unsafe { pg_sys::LockRelationForExtension(self.relation, EXTENSION_LOCK) };
-            self.block_count = super::heap_pages::count_blocks(self.relation);
         }
+        // The server's own code may have added some.
+        let first = super::heap_pages::count_blocks(self.relation);
+        self.block_count = first;
         let mut pages: Vec<(u32, Box<PageBytes>)> = (self.block_count..).zip(pages).collect();
         for (block, page) in &mut pages {
             place(page, *block);
@@ -90,6 +96,7 @@ impl PageWriter {
             // SAFETY: locked above.
             unsafe { pg_sys::UnlockRelationForExtension(self.relation, EXTENSION_LOCK) };
         }
+        first
     }
 
     /// Logs and writes pages, of which there are no more than fit into a record.

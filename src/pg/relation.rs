@@ -3,6 +3,7 @@
 use pgrx::pg_sys;
 
 use super::catch::guard;
+use super::utility;
 
 /// For what is locked already, or stays locked.
 pub(super) const NO_LOCK: pg_sys::LOCKMODE = pg_sys::NoLock as pg_sys::LOCKMODE;
@@ -33,12 +34,7 @@ impl OpenRelation {
 pub(super) fn lock_family(table: pg_sys::Oid, lock: pg_sys::LOCKMODE) -> Vec<pg_sys::Oid> {
     // SAFETY: raises if a lock is not to be had; a list in the current memory context.
     let list = unsafe { guard(|| find_all_inheritors(table, lock, std::ptr::null_mut())) };
-    // SAFETY: the table itself at least is in it.
-    let (cells, length) = unsafe { ((*list).elements, (*list).length) };
-    (0..usize::try_from(length).unwrap_or(0))
-        // SAFETY: the list has this many cells.
-        .map(|index| unsafe { (*cells.add(index)).oid_value })
-        .collect()
+    utility::oids(list)
 }
 
 unsafe extern "C-unwind" {

@@ -58,6 +58,19 @@ pub(super) fn cast<T>(node: *mut pg_sys::Node, tag: pg_sys::NodeTag) -> Option<*
     is_such.then_some(node.cast())
 }
 
+/// The elements of a list of OIDs.
+pub(super) fn oids(list: *mut pg_sys::List) -> Vec<pg_sys::Oid> {
+    if list.is_null() {
+        return Vec::new();
+    }
+    // SAFETY: a list of the server's.
+    let (cells, length) = unsafe { ((*list).elements, (*list).length) };
+    (0..usize::try_from(length).unwrap_or(0))
+        // SAFETY: the list has this many cells.
+        .map(|index| unsafe { (*cells.add(index)).oid_value })
+        .collect()
+}
+
 /// The elements of a list of pointers.
 pub(super) fn elements<T>(list: *mut pg_sys::List) -> Vec<*mut T> {
     if list.is_null() {

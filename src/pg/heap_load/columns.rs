@@ -5,7 +5,7 @@ use std::ffi::{CStr, c_int};
 use pgmig_core::heap::conversion::Conversion;
 use pgmig_core::heap::deform::Attribute;
 use pgmig_core::heap::encoding::Encoding;
-use pgmig_core::heap::form::Column;
+use pgmig_core::heap::form::{Column, Storage};
 use pgrx::pg_sys;
 use pgrx::tupdesc::PgTupleDesc;
 
@@ -47,7 +47,12 @@ pub(super) fn read_columns(
             0 => default_is_pglz,
             _ => false,
         };
-        let storage = attribute.attstorage as u8;
+        let storage = match attribute.attstorage as u8 {
+            pg_sys::TYPSTORAGE_PLAIN => Storage::Plain,
+            pg_sys::TYPSTORAGE_EXTERNAL => Storage::External,
+            pg_sys::TYPSTORAGE_EXTENDED => Storage::Extended,
+            _ => Storage::Main,
+        };
         definitions.push(Definition {
             column: Column {
                 attribute: Attribute {
@@ -58,8 +63,8 @@ pub(super) fn read_columns(
                 conversion,
                 // Of a generated one the executor knows better.
                 is_not_null: attribute.attnotnull && field.is_some(),
-                is_packable: storage != pg_sys::TYPSTORAGE_PLAIN,
-                is_compressed: is_pglz && storage == pg_sys::TYPSTORAGE_EXTENDED,
+                storage,
+                is_pglz,
             },
             type_oid,
             modifier,

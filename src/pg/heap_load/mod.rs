@@ -7,7 +7,8 @@
 //!
 //! For tables where COPY would do no more than that: a heap without triggers and indexes. Generated columns,
 //! checks and partition bounds are left to the executor, as COPY leaves them to it. Values are the type's receive
-//! function's business wherever there is any doubt about them, TOAST is the heap's.
+//! function's business wherever there is any doubt about them. Long values go out of line through `toast`, or
+//! the heap moves them there where that is not told by the columns alone.
 
 mod batch;
 mod checks;
@@ -16,6 +17,7 @@ mod labels;
 mod pages;
 mod progress;
 mod receive;
+mod toast;
 
 use pgmig_core::heap::form::{Refusal, TupleFormer};
 use pgmig_core::heap::rows::RowReader;
@@ -93,7 +95,10 @@ impl HeapLoad {
             progress.count(row.bytes.len());
             let tuples = &mut self.batch.bytes;
             let start = tuples.len();
-            let formed = context.run(|| self.former.form(row, &mut self.receivers, tuples));
+            // Whoever looks at a row before it is written has to find its values.
+            let pages = self.pages.as_mut().filter(|_| self.checks.is_none());
+            let toast = pages.and_then(Pages::toast);
+            let formed = context.run(|| self.former.form(row, &mut self.receivers, toast, tuples));
             match formed {
                 Ok(length) => self.batch.lengths.push((start, length)),
                 Err(refusal) => return Err(self.explain(refusal)),
@@ -170,13 +175,18 @@ fn is_plain(relation: pg_sys::Relation) -> bool {
 
 /// Raises unless the current subtransaction has made the table's file.
 fn require_new_file(relation: pg_sys::Relation) {
+    if !is_of_new_file(relation) {
+        pgrx::error!("a table can be loaded with frozen rows only by who has truncated it");
+    }
+}
+
+/// Whether the current subtransaction has made an open relation's file.
+fn is_of_new_file(relation: pg_sys::Relation) -> bool {
     // SAFETY: inside a transaction.
     let current = unsafe { pg_sys::GetCurrentSubTransactionId() };
     // SAFETY: the relation is open.
     let created = unsafe { (*relation).rd_createSubid };
-    if created != current && file_made_by(relation) != current {
-        pgrx::error!("a table can be loaded with frozen rows only by who has truncated it");
-    }
+    created == current || file_made_by(relation) == current
 }
 
 #[cfg(feature = "pg15")]

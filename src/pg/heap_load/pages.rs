@@ -7,9 +7,12 @@ use std::ffi::c_int;
 
 use pgmig_core::heap::fill::{Inserter, MOST_TUPLE_BYTES, PageFiller, set_block};
 use pgmig_core::heap::form::TOAST_THRESHOLD;
+use pgmig_core::heap::layout::has_external;
+use pgmig_core::heap::toast::Toast;
 use pgrx::pg_sys;
 
 use super::batch::Batch;
+use super::toast::Chunks;
 use crate::pg::catch::guard;
 use crate::pg::heap_pages;
 use crate::pg::page_writer::{File, PAGES_PER_RECORD, PageWriter, needs_log};
@@ -45,6 +48,8 @@ pub(super) struct Pages {
     writer: PageWriter,
     /// The first page written here, if the rows are frozen.
     first_frozen: Option<u32>,
+    /// Where long values go.
+    chunks: Option<Chunks>,
 }
 
 impl Pages {
@@ -70,13 +75,19 @@ impl Pages {
         let file = if freeze { File::Own } else { File::Shared };
         Some(Pages {
             relation,
-            filler: PageFiller::new(inserter, fill_factor(relation)),
+            filler: PageFiller::new(inserter, fill_factor(relation), freeze),
             writer: PageWriter::new(relation, file),
             first_frozen: freeze.then(|| heap_pages::count_blocks(relation)),
+            chunks: Chunks::begin(relation, inserter),
         })
     }
 
-    /// Takes the tuples of a batch, long values moved out of line.
+    /// Where long values go.
+    pub(super) fn toast(&mut self) -> Option<&mut dyn Toast> {
+        self.chunks.as_mut().map(|chunks| chunks as &mut dyn Toast)
+    }
+
+    /// Takes the tuples of a batch, whose long values are moved out of line if they have not been.
     pub(super) fn insert(&mut self, batch: &mut Batch) {
         // SAFETY: the relation is open; raises if a serializable transaction has read too much.
         unsafe {
@@ -87,10 +98,11 @@ impl Pages {
         };
         for index in 0..batch.lengths.len() {
             let (start, length) = batch.lengths[index];
-            let is_pushed = if length > TOAST_THRESHOLD {
+            let tuple = &batch.bytes[start..start + length];
+            let is_pushed = if length > TOAST_THRESHOLD && !has_external(tuple) {
                 self.push_toasted(batch, index)
             } else {
-                self.filler.push(&batch.bytes[start..start + length])
+                self.filler.push(tuple)
             };
             if !is_pushed {
                 pgrx::ereport!(
@@ -111,6 +123,9 @@ impl Pages {
     pub(super) fn finish(mut self) {
         self.filler.turn();
         self.write();
+        if let Some(chunks) = self.chunks {
+            chunks.finish();
+        }
         if let Some(first) = self.first_frozen {
             mark_frozen(self.relation, first, heap_pages::count_blocks(self.relation));
         }

@@ -39,6 +39,8 @@ pub struct Inserter {
 /// Puts tuples on pages, one after the other.
 pub struct PageFiller {
     inserter: Inserter,
+    /// `pd_flags` of new pages.
+    flags: u16,
     /// Bytes to be left free on each page.
     reserve: usize,
     complete: Vec<Box<PageBytes>>,
@@ -47,13 +49,16 @@ pub struct PageFiller {
 }
 
 impl PageFiller {
-    /// Begins with an empty page; `fill_factor` is the table's, in percent.
-    pub fn new(inserter: Inserter, fill_factor: usize) -> Self {
+    /// Begins with an empty page; `fill_factor` is the table's, in percent. With `is_all_visible` the pages say
+    /// that all their rows are visible to everybody.
+    pub fn new(inserter: Inserter, fill_factor: usize, is_all_visible: bool) -> Self {
+        let flags = if is_all_visible { ALL_VISIBLE } else { 0 };
         PageFiller {
             inserter,
+            flags,
             reserve: PAGE_BYTES * (100 - fill_factor.min(100)) / 100,
             complete: Vec::new(),
-            page: Self::empty_page(inserter),
+            page: Self::empty_page(flags),
             row_count: 0,
         }
     }
@@ -90,18 +95,23 @@ impl PageFiller {
         std::mem::take(&mut self.complete)
     }
 
+    /// Rows on the page at hand.
+    pub fn row_count(&self) -> u16 {
+        self.row_count
+    }
+
     /// Completes the page at hand, if there is anything on it.
     pub fn turn(&mut self) {
         if self.row_count > 0 {
             self.row_count = 0;
-            let next = Self::empty_page(self.inserter);
+            let next = Self::empty_page(self.flags);
             self.complete.push(std::mem::replace(&mut self.page, next));
         }
     }
 
-    fn empty_page(inserter: Inserter) -> Box<PageBytes> {
+    fn empty_page(flags: u16) -> Box<PageBytes> {
         let mut page = PageBytes::empty(0);
-        page.put_u16(FLAGS, if inserter.is_frozen { ALL_VISIBLE } else { 0 });
+        page.put_u16(FLAGS, flags);
         page
     }
 

@@ -11,13 +11,15 @@ use super::layout::{LONG_HEADER, Writer, compressed_header, data_bytes};
 use super::pglz::Compressor;
 use super::prefix::Prefix;
 use super::rows::Row;
+use super::toast::{self, POINTER_BYTES, Toast};
 
 /// Rows of at most so many bytes stay as they are, whatever the table's target is:
 /// `TOAST_TUPLE_THRESHOLD`.
 pub const TOAST_THRESHOLD: usize = 2032;
 
-/// Bytes that a value moved out of line leaves behind.
-const POINTER_BYTES: usize = 18;
+/// What is counted for a value moved out of line: its pointer needs no padding, as a value with a short header does
+/// not, for which `data_bytes` counts that much less.
+const MOVED_BYTES: usize = POINTER_BYTES + LONG_HEADER - 1;
 
 /// Values of fewer bytes stay as they are when a row is too long.
 const LEAST_TOASTED: usize = 24;
@@ -30,10 +32,29 @@ pub struct Column {
     pub field: Option<usize>,
     pub conversion: Conversion,
     pub is_not_null: bool,
-    /// Whether a value may have a short header: `attstorage` is not plain.
-    pub is_packable: bool,
-    /// Whether long values are to be compressed here, in the format of `pglz`.
-    pub is_compressed: bool,
+    pub storage: Storage,
+    /// Whether values are compressed in the format of `pglz`, if they are.
+    pub is_pglz: bool,
+}
+
+/// What may be done with long values of a column: `attstorage`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Storage {
+    /// They stay as they are, and have no short headers either.
+    Plain,
+    /// They are moved out of line.
+    External,
+    /// They are compressed, and moved out of line.
+    Extended,
+    /// They are compressed, and moved out of line only if there is no other way.
+    Main,
+}
+
+impl Column {
+    /// Whether a value may have a short header.
+    pub(super) fn is_packable(&self) -> bool {
+        self.storage != Storage::Plain
+    }
 }
 
 /// A value as it is stored: NULL, or the bytes of a value of fixed length, or those of a value of
@@ -103,11 +124,13 @@ impl TupleFormer {
     }
 
     /// Appends the tuple of a row to `tuples`, whose length is a multiple of 8 and is so again
-    /// afterwards; returns the tuple's own length.
+    /// afterwards; returns the tuple's own length. Long values go to `toast`, if there is any, unless it is the
+    /// server that knows how they are to be stored.
     pub fn form(
         &mut self,
         row: Row<'_>,
         receive: &mut dyn Receive,
+        toast: Option<&mut dyn Toast>,
         tuples: &mut Vec<u8>,
     ) -> Result<usize, Refusal> {
         if row.fields.len() != self.field_count {
@@ -130,7 +153,7 @@ impl TupleFormer {
             }
         }
         if is_long {
-            self.compress(row.bytes, writer.header_bytes());
+            self.shorten(row.bytes, writer.header_bytes(), toast);
             for (index, item) in self.items.iter().enumerate() {
                 self.put(index, *item, row, &mut writer);
             }
@@ -189,9 +212,11 @@ impl TupleFormer {
         }
     }
 
-    /// Compresses values of a row that is too long, the longest first, until the data are short enough
-    /// or nothing is left to compress. What is still too long then, the server moves out of line.
-    fn compress(&mut self, row: &[u8], header_bytes: usize) {
+    /// Makes a row shorter that is too long: its values are compressed or moved out of line, the longest first, until
+    /// the data are short enough. What cannot be done here is left to the server, and then nothing is moved.
+    ///
+    /// The order is that of `heap_toast_insert_or_update` in `access/heap/heaptoast.c`.
+    fn shorten(&mut self, row: &[u8], header_bytes: usize, toast: Option<&mut dyn Toast>) {
         self.packed.clear();
         let sizes = self.columns.iter().zip(&self.items);
         let mut sizes: Vec<usize> =
@@ -200,41 +225,94 @@ impl TupleFormer {
             return;
         }
         let most = self.target_bytes.saturating_sub(header_bytes);
-        let mut tried = vec![false; self.columns.len()];
+        let is_movable =
+            |column: &Column| matches!(column.storage, Storage::External | Storage::Extended);
+        let (mut tried, mut moved) = (vec![false; self.columns.len()], Vec::new());
+        let mut is_known = true;
         while data_bytes(&self.columns, &sizes) > most {
-            let candidates = (0..sizes.len()).filter(|index| {
-                self.columns[*index].is_compressed
-                    && !tried[*index]
-                    && sizes[*index] > LEAST_TOASTED
-            });
-            let Some(index) = candidates.max_by_key(|index| sizes[*index]) else {
-                return;
+            let Some(index) =
+                self.longest(&sizes, |index, column| is_movable(column) && !tried[index])
+            else {
+                break;
             };
             tried[index] = true;
-            let plain = match self.items[index] {
-                Item::Wire(from, to) => &row[from..to],
-                Item::Scratch(from, to) if self.scratch[from] & 3 == 0 => {
-                    &self.scratch[from + LONG_HEADER..to]
+            let column = self.columns[index];
+            if column.storage == Storage::Extended {
+                is_known &= column.is_pglz;
+                if column.is_pglz && self.compress(index, row) {
+                    sizes[index] = stored_bytes(column, self.items[index]);
                 }
-                _ => continue,
-            };
-            let start = self.packed.len();
-            self.packed.resize(start + 2 * LONG_HEADER, 0);
-            if self.compressor.compress(plain, &mut self.packed) {
-                let size = self.packed.len() - start;
-                let header = [compressed_header(size), plain.len() as u32];
-                for (word, place) in header.iter().zip([start, start + LONG_HEADER]) {
-                    self.packed[place..place + LONG_HEADER].copy_from_slice(&word.to_le_bytes());
-                }
-                self.items[index] = Item::Packed(start, start + size);
-                sizes[index] = size;
-            } else {
-                self.packed.truncate(start);
             }
             if sizes[index] > most {
-                sizes[index] = POINTER_BYTES;
+                moved.push(index);
+                sizes[index] = MOVED_BYTES;
             }
         }
+        while data_bytes(&self.columns, &sizes) > most {
+            let Some(index) = self.longest(&sizes, |_, column| is_movable(column)) else {
+                // Only these are left.
+                let is_main = |_, column: &Column| column.storage == Storage::Main;
+                is_known &= self.longest(&sizes, is_main).is_none();
+                break;
+            };
+            moved.push(index);
+            sizes[index] = MOVED_BYTES;
+        }
+        let Some(toast) = toast.filter(|_| is_known) else {
+            return;
+        };
+        for index in moved {
+            let start = self.packed.len();
+            match self.items[index] {
+                Item::Null => continue,
+                Item::Wire(from, to) => {
+                    toast::move_plain(&row[from..to], toast, &mut self.packed);
+                }
+                Item::Scratch(from, to) => {
+                    toast::move_stored(&self.scratch[from..to], toast, &mut self.packed);
+                }
+                Item::Packed(from, to) => {
+                    // Behind it comes what is left of it.
+                    let mut pointer = Vec::with_capacity(POINTER_BYTES);
+                    toast::move_stored(&self.packed[from..to], toast, &mut pointer);
+                    self.packed.extend_from_slice(&pointer);
+                }
+            }
+            self.items[index] = Item::Packed(start, self.packed.len());
+        }
+    }
+
+    /// The column with the longest value of those that are `eligible`, if it is worth the trouble.
+    fn longest(&self, sizes: &[usize], eligible: impl Fn(usize, &Column) -> bool) -> Option<usize> {
+        let candidates = (0..sizes.len()).filter(|index| {
+            sizes[*index] > LEAST_TOASTED && eligible(*index, &self.columns[*index])
+        });
+        // The first of several.
+        candidates.rev().max_by_key(|index| sizes[*index])
+    }
+
+    /// Compresses a value, unless that does not make it shorter.
+    fn compress(&mut self, index: usize, row: &[u8]) -> bool {
+        let plain = match self.items[index] {
+            Item::Wire(from, to) => &row[from..to],
+            Item::Scratch(from, to) if self.scratch[from] & 3 == 0 => {
+                &self.scratch[from + LONG_HEADER..to]
+            }
+            _ => return false,
+        };
+        let start = self.packed.len();
+        self.packed.resize(start + 2 * LONG_HEADER, 0);
+        if !self.compressor.compress(plain, &mut self.packed) {
+            self.packed.truncate(start);
+            return false;
+        }
+        let size = self.packed.len() - start;
+        let header = [compressed_header(size), plain.len() as u32];
+        for (word, place) in header.iter().zip([start, start + LONG_HEADER]) {
+            self.packed[place..place + LONG_HEADER].copy_from_slice(&word.to_le_bytes());
+        }
+        self.items[index] = Item::Packed(start, start + size);
+        true
     }
 }
 

@@ -20,6 +20,14 @@ const HOFF: usize = 22;
 /// Bits of `t_infomask`.
 const HAS_NULL: u16 = 0x0001;
 const HAS_VARWIDTH: u16 = 0x0002;
+const HAS_EXTERNAL: u16 = 0x0004;
+
+/// The first byte of what stays behind of a value that is elsewhere.
+const EXTERNAL: u8 = 1;
+
+/// Columns of a chunk of a value that is elsewhere, and bytes of its header.
+const CHUNK_COLUMNS: u16 = 3;
+const CHUNK_HEADER_BYTES: usize = 24;
 
 /// Bytes of the header of a value of variable length, and the most that fit behind a short one.
 pub(super) const LONG_HEADER: usize = 4;
@@ -31,7 +39,7 @@ pub(super) fn data_bytes(columns: &[Column], sizes: &[usize]) -> usize {
         let is_short = column.attribute.length == -1 && *size <= SHORT_BYTES + LONG_HEADER;
         match (*size, is_short) {
             (0, _) => bytes,
-            (size, true) if column.is_packable => bytes + size - (LONG_HEADER - 1).min(size),
+            (size, true) if column.is_packable() => bytes + size - (LONG_HEADER - 1).min(size),
             (size, _) => bytes.next_multiple_of(column.attribute.alignment) + size,
         }
     })
@@ -101,7 +109,7 @@ impl<'a> Writer<'a> {
         match column.conversion {
             Conversion::Bool | Conversion::Uuid => self.put(1, value),
             conversion if conversion.is_varying() => {
-                if column.is_packable && value.len() <= SHORT_BYTES {
+                if column.is_packable() && value.len() <= SHORT_BYTES {
                     self.put(1, &[short_header(value.len())]);
                 } else {
                     self.put(column.attribute.alignment, &long_header(value.len()));
@@ -138,9 +146,12 @@ impl<'a> Writer<'a> {
         }
         let first = stored.first().copied().unwrap_or(0);
         let is_plain = first & 3 == 0;
+        if first == EXTERNAL {
+            self.infomask |= HAS_EXTERNAL;
+        }
         if first & 1 == 1 {
             self.put(1, stored);
-        } else if column.is_packable && is_plain && stored.len() <= SHORT_BYTES + LONG_HEADER {
+        } else if column.is_packable() && is_plain && stored.len() <= SHORT_BYTES + LONG_HEADER {
             self.put(1, &[short_header(stored.len() - LONG_HEADER.min(stored.len()))]);
             self.put(1, stored.get(LONG_HEADER..).unwrap_or_default());
         } else {
@@ -173,6 +184,20 @@ impl<'a> Writer<'a> {
         self.bytes[start..end].copy_from_slice(value);
         self.at = end;
     }
+}
+
+/// Whether values of a tuple made here are elsewhere.
+pub fn has_external(tuple: &[u8]) -> bool {
+    u16::from_ne_bytes([tuple[INFOMASK], tuple[INFOMASK + 1]]) & HAS_EXTERNAL != 0
+}
+
+/// The header of a chunk's tuple.
+pub(super) fn chunk_header() -> [u8; CHUNK_HEADER_BYTES] {
+    let mut header = [0; CHUNK_HEADER_BYTES];
+    header[INFOMASK2..INFOMASK2 + 2].copy_from_slice(&CHUNK_COLUMNS.to_ne_bytes());
+    header[INFOMASK..INFOMASK + 2].copy_from_slice(&HAS_VARWIDTH.to_ne_bytes());
+    header[HOFF] = CHUNK_HEADER_BYTES as u8;
+    header
 }
 
 /// The next multiple of a power of two.

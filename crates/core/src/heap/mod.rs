@@ -7,7 +7,7 @@
 //! `reference` has keys of both ends of a foreign key, `key_set` and `byte_set` whether one is among many.
 //!
 //! Writing: `rows` takes the rows out of a binary COPY, `form` makes tuples of them, `pglz` compresses
-//! long values, `fill` makes pages of tuples. `conversion` knows which values can be stored without
+//! long values, `toast` moves them out of line, `fill` makes pages of tuples. `conversion` knows which values can be stored without
 //! their types' receive functions; `numeric`, `json`, `jsonb`, `moment`, `network` and `array` make
 //! stored forms, `layout` and `prefix` put them into tuples.
 //!
@@ -24,7 +24,7 @@ mod json;
 mod jsonb;
 pub mod key;
 pub mod key_set;
-mod layout;
+pub mod layout;
 mod moment;
 pub mod network;
 pub mod numeric;
@@ -35,6 +35,7 @@ mod prefix;
 pub mod reference;
 pub mod rows;
 pub mod sort;
+pub mod toast;
 pub mod wide_key;
 pub mod wide_order;
 pub mod wide_sort;

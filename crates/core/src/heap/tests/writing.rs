@@ -3,8 +3,10 @@
 use super::super::conversion::Conversion;
 use super::super::deform::Attribute;
 use super::super::encoding::Encoding;
-use super::super::form::{Column, Receive, Refusal, Stored, TupleFormer};
+use super::super::form::{Column, Receive, Refusal, Storage, Stored, TupleFormer};
+use super::super::layout::has_external;
 use super::super::rows::RowReader;
+use super::super::toast::{Toast, ValueId, for_each_chunk};
 use crate::Error;
 
 /// A row on the wire.
@@ -94,8 +96,8 @@ fn column(length: i16, alignment: usize, field: usize, conversion: Conversion) -
         field: Some(field),
         conversion,
         is_not_null: false,
-        is_packable: true,
-        is_compressed: false,
+        storage: Storage::Main,
+        is_pglz: false,
     }
 }
 
@@ -112,7 +114,7 @@ fn form(
 ) -> Result<usize, Refusal> {
     let mut stream = Some(stream(&[wire.to_vec()]));
     let mut reader = RowReader::new(|_| Ok(stream.take()));
-    former.form(reader.next_row().unwrap().unwrap(), receive, tuples)
+    former.form(reader.next_row().unwrap().unwrap(), receive, None, tuples)
 }
 
 const TEXT: Conversion = Conversion::Text { encoding: Encoding::Utf8, most_characters: None };
@@ -259,10 +261,11 @@ fn doubtful_values_go_to_the_receive_function() {
 
 #[test]
 fn received_values_get_short_headers_where_the_storage_allows() {
-    for (is_packable, expected) in
-        [(true, vec![4 << 1 | 1, 1, 2, 3]), (false, vec![28, 0, 0, 0, 1, 2, 3])]
-    {
-        let definition = Column { is_packable, ..column(-1, 4, 0, Conversion::Receive) };
+    for (storage, expected) in [
+        (Storage::External, vec![4 << 1 | 1, 1, 2, 3]),
+        (Storage::Plain, vec![28, 0, 0, 0, 1, 2, 3]),
+    ] {
+        let definition = Column { storage, ..column(-1, 4, 0, Conversion::Receive) };
         let mut former = TupleFormer::new(vec![definition], 2032);
         let mut tuples = Vec::new();
         let mut receive = recorder(&[28, 0, 0, 0, 1, 2, 3]);
@@ -290,7 +293,8 @@ fn dropped_columns_are_null_and_missing_values_refused() {
 
 #[test]
 fn long_rows_are_compressed_until_they_fit() {
-    let definition = |field| Column { is_compressed: true, ..column(-1, 4, field, TEXT) };
+    let definition =
+        |field| Column { storage: Storage::Extended, is_pglz: true, ..column(-1, 4, field, TEXT) };
     let mut former = TupleFormer::new(vec![definition(0), definition(1)], 2032);
     let (long, short) = (b"repeat ".repeat(400), b"repeat ".repeat(100));
     let mut tuples = Vec::new();
@@ -306,4 +310,92 @@ fn long_rows_are_compressed_until_they_fit() {
     let mut tuples = Vec::new();
     let wire = row(&[Some(&short), Some(&short)]);
     assert_eq!(form(&mut former, &wire, &mut recorder(&[]), &mut tuples).unwrap(), 24 + 704 + 704);
+}
+
+/// Values that were moved out of line.
+#[derive(Default)]
+struct Elsewhere(Vec<Vec<u8>>);
+
+impl Toast for Elsewhere {
+    fn store(&mut self, value: &[u8]) -> ValueId {
+        self.0.push(value.to_vec());
+        ValueId { value: 1000 + self.0.len() as u32, relation: 7777 }
+    }
+}
+
+/// Forms the tuple of a row of texts, whose long values go elsewhere.
+fn form_toasted(columns: Vec<Column>, texts: &[&[u8]]) -> (Vec<u8>, Vec<Vec<u8>>) {
+    let values: Vec<_> = texts.iter().map(|text| Some(*text)).collect();
+    let (mut elsewhere, mut tuples) = (Elsewhere::default(), Vec::new());
+    let mut stream = Some(stream(&[row(&values)]));
+    let mut reader = RowReader::new(|_| Ok(stream.take()));
+    let mut former = TupleFormer::new(columns, 2032);
+    let row = reader.next_row().unwrap().unwrap();
+    let length = former.form(row, &mut recorder(&[]), Some(&mut elsewhere), &mut tuples).unwrap();
+    tuples.truncate(length);
+    (tuples, elsewhere.0)
+}
+
+/// Text that cannot be compressed.
+fn noise(bytes: usize) -> Vec<u8> {
+    let mut state = 12_345_u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        b' ' + (state >> 24) as u8 % 95
+    };
+    (0..bytes).map(|_| next()).collect()
+}
+
+/// What stays behind of a value.
+fn pointer(raw: u32, extent: u32, value: u32) -> Vec<u8> {
+    let words = [raw, extent, value, 7777].map(u32::to_le_bytes).concat();
+    [&[1, 18][..], &words].concat()
+}
+
+#[test]
+fn long_values_are_moved_out_of_line_where_compression_does_not_help() {
+    let stored = |storage, field| Column { storage, is_pglz: true, ..column(-1, 4, field, TEXT) };
+    let columns = |storage| vec![stored(storage, 0), stored(Storage::Extended, 1)];
+    let (long, short) = (noise(3000), noise(100));
+    // Moved at once, since it is longer than a row may be.
+    let (tuple, moved) = form_toasted(columns(Storage::Extended), &[&short, &long]);
+    assert!(has_external(&tuple));
+    assert_eq!(moved, [&long[..]]);
+    assert_eq!(tuple[24..125], [&[101 << 1 | 1][..], &short].concat());
+    assert_eq!(tuple[125..], pointer(3004, 3000, 1001));
+    // Values that fit each, but not together: the longest one goes.
+    let halves = [noise(1200), noise(1300)];
+    let (tuple, moved) = form_toasted(columns(Storage::External), &[&halves[0], &halves[1]]);
+    assert_eq!(moved, [&halves[1][..]]);
+    assert_eq!(tuple[24 + 1204..], pointer(1304, 1300, 1001));
+    // Compressed first, and moved as it is then.
+    let text = [b"repeat ".repeat(400), noise(2500)].concat();
+    let (tuple, moved) = form_toasted(columns(Storage::External), &[&short, &text]);
+    assert!(moved[0].len() < text.len());
+    assert_eq!(moved[0][..4], 5300_u32.to_le_bytes());
+    assert_eq!(tuple[125..], pointer(5304, moved[0].len() as u32, 1001));
+    // Not by us: the server compresses such columns in another way, or keeps them as long as it can.
+    let unknown = Column { is_pglz: false, ..stored(Storage::Extended, 0) };
+    for other in [unknown, stored(Storage::Main, 0)] {
+        let columns = vec![other, stored(Storage::Extended, 1)];
+        let (tuple, moved) = form_toasted(columns, &[&long, &long]);
+        assert!(moved.is_empty() && !has_external(&tuple));
+        assert_eq!(tuple.len(), 24 + 2 * 3004);
+    }
+    // There is no other way for these, and they are too long for any.
+    let columns = vec![stored(Storage::Plain, 0), stored(Storage::External, 1)];
+    let (tuple, moved) = form_toasted(columns, &[&long, &long]);
+    assert_eq!((tuple.len(), moved.len()), (24 + 3004 + 18, 1));
+}
+
+#[test]
+fn chunks_are_tuples_of_a_number_a_place_and_a_part() {
+    let mut chunks = Vec::new();
+    for_each_chunk(5, &noise(4000), |number, tuple| chunks.push((number, tuple.to_vec())));
+    let lengths: Vec<_> = chunks.iter().map(|(number, tuple)| (*number, tuple.len())).collect();
+    assert_eq!(lengths, [(0, 2032), (1, 2032), (2, 36 + 8)]);
+    let last = &chunks[2].1;
+    assert_eq!((last[18], last[20], last[22]), (3, 2, 24));
+    assert_eq!(last[24..36], [5, 0, 0, 0, 2, 0, 0, 0, (8 + 4) << 2, 0, 0, 0]);
+    assert_eq!(last[36..], noise(4000)[3992..]);
 }

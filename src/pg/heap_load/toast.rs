@@ -1,0 +1,174 @@
+//! Long values on their way out of line, by whole pages like the rows that they belong to.
+//!
+//! The server's way is a row at a time: each chunk finds itself a page, is logged by itself, and makes the
+//! table grow by a page. Here the chunks fill pages in memory; when many are complete they are written, and only then
+//! is the index told of their chunks, which has the server's own code do what it always does.
+
+use pgmig_core::heap::fill::{Inserter, PageFiller, set_block};
+use pgmig_core::heap::toast::{Toast, ValueId, for_each_chunk};
+use pgrx::pg_sys;
+
+use crate::pg::heap_pages;
+use crate::pg::page_writer::{File, PAGES_PER_RECORD, PageWriter};
+use crate::pg::relation::OpenRelation;
+use crate::pg::utility;
+
+/// What is taken to add rows.
+const LOCK: pg_sys::LOCKMODE = pg_sys::RowExclusiveLock as pg_sys::LOCKMODE;
+
+/// Percent of a page that chunks fill; TOAST tables have no such option.
+const FILL_FACTOR: usize = 100;
+
+/// The chunks of a table's long values.
+pub(super) struct Chunks {
+    relation: OpenRelation,
+    /// The valid one is the first.
+    indexes: Vec<OpenRelation>,
+    filler: PageFiller,
+    writer: PageWriter,
+    /// Value and number of every chunk on pages that have not been written, and how many each of the complete ones
+    /// has.
+    chunks: Vec<(u32, u32)>,
+    page_lengths: Vec<u16>,
+    /// The last value's number.
+    last_value: u32,
+}
+
+impl Chunks {
+    /// For the long values of an open table; None if it has no place for any.
+    pub(super) fn begin(table: pg_sys::Relation, inserter: Inserter) -> Option<Self> {
+        // SAFETY: the table is open.
+        let oid = unsafe { (*(*table).rd_rel).reltoastrelid };
+        if oid == pg_sys::InvalidOid {
+            return None;
+        }
+        let relation = OpenRelation::open(oid, LOCK);
+        let mut indexes = indexes_of(relation.get());
+        // While one is being rebuilt without locks there are two.
+        // SAFETY: an open index.
+        indexes.sort_by_key(|index| unsafe { !(*(*index.get()).rd_index).indisvalid });
+        let is_own = inserter.is_frozen && super::is_of_new_file(relation.get());
+        let inserter = Inserter { is_frozen: is_own, ..inserter };
+        let file = if is_own { File::Own } else { File::Shared };
+        Some(Chunks {
+            // The server may add chunks to these pages, and then they would have to stop saying that.
+            filler: PageFiller::new(inserter, FILL_FACTOR, false),
+            writer: PageWriter::new(relation.get(), file),
+            relation,
+            indexes,
+            chunks: Vec::new(),
+            page_lengths: Vec::new(),
+            last_value: 0,
+        })
+    }
+
+    /// Writes what is left.
+    pub(super) fn finish(mut self) {
+        self.flush();
+    }
+
+    fn flush(&mut self) {
+        self.turn();
+        self.write();
+    }
+
+    fn turn(&mut self) {
+        if self.filler.row_count() > 0 {
+            self.page_lengths.push(self.filler.row_count());
+            self.filler.turn();
+        }
+    }
+
+    /// Writes the pages that are complete, and tells the index.
+    fn write(&mut self) {
+        let first = self.writer.append(self.filler.take_complete(), set_block);
+        let mut chunks = self.chunks.drain(..);
+        for (block, length) in (first..).zip(self.page_lengths.drain(..)) {
+            for offset in 1..=length {
+                if let Some((value, number)) = chunks.next() {
+                    let place = heap_pages::tid(block, offset);
+                    for index in &self.indexes {
+                        insert(self.relation.get(), index.get(), value, number, place);
+                    }
+                }
+            }
+        }
+    }
+
+    /// A number that no value of the table has.
+    fn new_value(&mut self) -> u32 {
+        let Some(index) = self.indexes.first() else {
+            pgrx::error!("no index is found for the table's long values");
+        };
+        // SAFETY: both are open; numbers are in the first column.
+        let (relation, index) = unsafe { (self.relation.get(), (*index.get()).rd_id) };
+        let new = || unsafe { pg_sys::GetNewOidWithIndex(relation, index, 1) }.to_u32();
+        let mut value = new();
+        if value <= self.last_value {
+            // The server has begun to count anew: it has to see the values of before.
+            self.flush();
+            value = new();
+        }
+        self.last_value = value;
+        value
+    }
+}
+
+impl Toast for Chunks {
+    fn store(&mut self, value: &[u8]) -> ValueId {
+        let id = self.new_value();
+        let mut count = 0;
+        for_each_chunk(id, value, |number, tuple| {
+            let complete = self.filler.complete_count();
+            let length = self.filler.row_count();
+            let _fits = self.filler.push(tuple);
+            if self.filler.complete_count() > complete {
+                self.page_lengths.push(length);
+                if self.filler.complete_count() == PAGES_PER_RECORD {
+                    self.write();
+                }
+            }
+            self.chunks.push((id, number));
+            count += 1;
+        });
+        // SAFETY: the relation is open.
+        unsafe { pg_sys::pgstat_count_heap_insert(self.relation.get(), count) };
+        // SAFETY: as above.
+        let relation = unsafe { (*self.relation.get()).rd_id }.to_u32();
+        ValueId { value: id, relation }
+    }
+}
+
+/// The indexes of a relation, opened.
+fn indexes_of(relation: pg_sys::Relation) -> Vec<OpenRelation> {
+    // SAFETY: the relation is open; a list in the current memory context.
+    let list = unsafe { pg_sys::RelationGetIndexList(relation) };
+    let open = |index| OpenRelation::open(index, LOCK);
+    utility::oids(list).into_iter().map(open).collect()
+}
+
+/// Tells an index of a chunk.
+fn insert(
+    relation: pg_sys::Relation,
+    index: pg_sys::Relation,
+    value: u32,
+    number: u32,
+    mut place: pg_sys::ItemPointerData,
+) {
+    let mut values = [pg_sys::Datum::from(value), pg_sys::Datum::from(number)];
+    let mut nulls = [false; 2];
+    // SAFETY: both are open, and the index has these columns; that no other chunk has these values is known. Raises
+    // on failure.
+    unsafe {
+        pg_sys::index_insert(
+            index,
+            values.as_mut_ptr(),
+            nulls.as_mut_ptr(),
+            &mut place,
+            relation,
+            pg_sys::IndexUniqueCheck::UNIQUE_CHECK_NO,
+            false,
+            std::ptr::null_mut(),
+        )
+    };
+}
