@@ -100,8 +100,9 @@ impl Chunks {
         let Some(index) = self.indexes.first() else {
             pgrx::error!("no index is found for the table's long values");
         };
-        // SAFETY: both are open; numbers are in the first column.
+        // SAFETY: the index is open.
         let (relation, index) = unsafe { (self.relation.get(), (*index.get()).rd_id) };
+        // SAFETY: the relation is open; numbers are in the first column.
         let new = || unsafe { pg_sys::GetNewOidWithIndex(relation, index, 1) }.to_u32();
         let mut value = new();
         if value <= self.last_value {

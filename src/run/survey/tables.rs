@@ -194,6 +194,7 @@ impl<'a> Known<'a> {
             is_unlogged: build::is_unlogged(table),
             rows: facts.rows,
             bytes: facts.total_bytes,
+            main_bytes: facts.main_bytes,
         })
     }
 

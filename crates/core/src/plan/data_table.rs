@@ -48,6 +48,8 @@ pub struct Part {
     pub is_unlogged: bool,
     pub rows: i64,
     pub bytes: i64,
+    /// Of these, what is not out of line: all that indexes and keys read.
+    pub main_bytes: i64,
 }
 
 impl DataTable {

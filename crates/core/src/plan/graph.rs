@@ -16,7 +16,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet};
 
-use super::task::{LockMode, Task, TaskKind};
+use super::task::{LockMode, Statement, Task, TaskKind, Work};
 use crate::Result;
 use crate::error::Error;
 use crate::name::QualifiedName;
@@ -155,16 +155,45 @@ pub fn estimate_cost(task: &Task) -> u64 {
     let rows = u64::try_from(task.rows).unwrap_or(0).saturating_mul(ROW);
     let work = bytes.saturating_add(rows);
     let work = match task.kind {
-        TaskKind::Copy | TaskKind::Index | TaskKind::LargeObject => work,
+        TaskKind::Copy | TaskKind::LargeObject => work,
+        TaskKind::Index => work.saturating_mul(index_cost(task)) / INDEX_COST,
         // Queries of any kind hide behind a materialized view.
         TaskKind::Refresh => work.saturating_mul(2),
         // These read, and write next to nothing.
-        TaskKind::Constraint | TaskKind::ForeignKey | TaskKind::Check => work / 2,
+        TaskKind::Constraint | TaskKind::ForeignKey => work / 2,
+        // Rows are counted, whatever is in them.
+        TaskKind::Check => rows / 2,
         // Of a sample, whose bytes these are.
         TaskKind::Analyze => bytes,
         TaskKind::Ddl | TaskKind::Sequence => 0,
     };
     BASE.saturating_add(work)
+}
+
+/// What building a B-tree costs, in the units of `index_cost`.
+const INDEX_COST: u64 = 4;
+
+/// Roughly what building an index of its kind costs: some methods insert every row by itself,
+/// into places all over the index, or take values apart.
+fn index_cost(task: &Task) -> u64 {
+    let Work::Statements { statements } = &task.work else {
+        return INDEX_COST;
+    };
+    let of_method = |statement: &Statement| {
+        // Names may contain the word too.
+        let methods = statement.sql.split(" USING ").skip(1).filter_map(|rest| {
+            match rest.split(' ').next()? {
+                "gist" => Some(12 * INDEX_COST),
+                "spgist" => Some(8 * INDEX_COST),
+                "gin" => Some(4 * INDEX_COST),
+                "hash" => Some(2 * INDEX_COST),
+                "brin" => Some(INDEX_COST / 4),
+                _ => None,
+            }
+        });
+        methods.max()
+    };
+    statements.iter().filter_map(of_method).max().unwrap_or(INDEX_COST)
 }
 
 impl Graph {

@@ -49,7 +49,7 @@ impl Builder<'_> {
             needed.extend(ends.iter().filter_map(|oid| self.logged_after.get(oid)));
             for table in ends.iter().filter_map(|oid| self.parts_by_oid.get(oid)) {
                 rows += table.rows;
-                bytes += table.bytes;
+                bytes += table.main_bytes;
             }
             oids.extend(ends);
             let attributes = self.attributes_of(item, &item.attributes);

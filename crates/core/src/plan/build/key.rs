@@ -95,6 +95,13 @@ impl Builder<'_> {
         let work = Work::Statements { statements: work };
         let id = self.push(kind, item.object.clone(), work, needed);
         self.describe_table_task(oid, mode);
+        // Keys that are compared are short; what takes values apart reads long ones too.
+        let main_bytes = self.parts_by_oid.get(&oid).map(|part| part.main_bytes);
+        if sqls.iter().all(|sql| is_of_keys(sql))
+            && let (Some(bytes), Some(task)) = (main_bytes, self.last())
+        {
+            task.bytes = bytes;
+        }
         self.task_of[position] = Some(id);
         self.keys_of.entry(oid).or_default().push(id);
         if is_split {
@@ -268,4 +275,9 @@ impl Builder<'_> {
             self.logged_after.insert(part.oid, id);
         }
     }
+}
+
+/// Whether a definition is of a key or of an index of keys that are compared.
+fn is_of_keys(sql: &str) -> bool {
+    !sql.contains(" USING ") || sql.contains(" USING btree ") || sql.contains(" USING hash ")
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::plan::task::{TaskLock, Work};
+use crate::plan::task::TaskLock;
 
 const MB: i64 = 1 << 20;
 
@@ -46,6 +46,22 @@ fn start_all(graph: &mut Graph) -> Vec<TaskId> {
 
 fn finish(graph: &mut Graph, id: TaskId) {
     assert!(graph.finish(id, Outcome::Done).expect("it was running").is_empty());
+}
+
+#[test]
+fn indexes_that_take_longest_to_build_come_first() {
+    let index = |id, sql: &str| {
+        let statements = vec![Statement::new("index", sql)];
+        Task { work: Work::Statements { statements }, ..task(id, TaskKind::Index, 1 << 24, &[]) }
+    };
+    let tasks = [
+        index(1, "CREATE INDEX a ON t USING brin (x)"),
+        index(2, "CREATE INDEX b ON t USING btree (x)"),
+        index(3, "CREATE INDEX c ON t USING gin (x gin_trgm_ops)"),
+        index(4, "ALTER TABLE t ADD PRIMARY KEY (x)"),
+        index(5, "CREATE INDEX \"d USING brin (\" ON t USING gist (x)"),
+    ];
+    assert_eq!(start_all(&mut graph(&tasks)), [5, 3, 2, 4, 1]);
 }
 
 #[test]
