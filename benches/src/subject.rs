@@ -42,7 +42,7 @@ pub const SUBJECTS: [Subject; 2] = [
 ];
 
 /// Databases of other shapes, which all tools copy if they are asked for.
-pub const SHAPES: [Subject; 6] = [
+pub const SHAPES: [Subject; 8] = [
     Subject { name: "shop", content: Content::Sql(include_str!("shapes/shop.sql")) },
     Subject { name: "events", content: Content::Sql(include_str!("shapes/events.sql")) },
     Subject { name: "documents", content: Content::Sql(include_str!("shapes/documents.sql")) },
@@ -51,6 +51,8 @@ pub const SHAPES: [Subject; 6] = [
         name: "medium_tables",
         content: Content::Sql(include_str!("shapes/medium_tables.sql")),
     },
+    Subject { name: "orders", content: Content::Sql(include_str!("shapes/orders.sql")) },
+    Subject { name: "files", content: Content::Sql(include_str!("shapes/files.sql")) },
     Subject { name: SPOKEN, content: Content::Sql(include_str!("shapes/people.sql")) },
 ];
 

@@ -280,7 +280,7 @@ const FORMED: &str = r#"
     create domain price as numeric(12, 2) check (value <> 17.17);
     create table formed (
         id int4 not null, price price, exact numeric not null, long numeric, single float4, double float8,
-        code char(9), "pa""d" char(5) collate "POSIX", word text collate "C");
+        code char(9), "pa""d" char(5) collate "POSIX", word text collate "C", hash bytea);
     insert into formed
     select g, nullif((g * 7919) % 60013 / 100.0 - 300, -0.05),
         case g % 5000 when 0 then 'NaN' when 1 then 'Infinity' when 2 then '-Infinity' else trim_scale(g * g / 128.0 - 9000000) end,
@@ -289,8 +289,11 @@ const FORMED: &str = r#"
         case g % 700 when 0 then 'NaN' when 1 then '-Infinity' when 2 then '3e38' else (g % 997 - 500) / 7.0 end,
         case g % 500 when 0 then 'NaN' when 1 then 'Infinity' when 2 then '5e-324' when 3 then 0 else 1000.5 - g end,
         case when g % 11 > 0 then left(md5((g % 3000)::text), g % 10) end, (array['a', 'a b', E'a	', 'ä', '', 'ab'])[1 + g % 6],
-        'word ' || g % 50
+        'word ' || g % 50, case when g % 9 > 0 then decode(repeat('00', g % 4) || left(md5((g % 9000)::text), 2 * (g % 20)), 'hex') end
     from generate_series(1, 40000) g;
+    create index on formed (hash);
+    create unique index on formed (hash desc nulls last, id);
+    create index on formed (price, hash, word);
     create index on formed (price);
     create index on formed (price desc, id) with (fillfactor = 70);
     create index on formed (exact nulls first);

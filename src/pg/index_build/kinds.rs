@@ -34,6 +34,7 @@ pub(super) fn kind_of(
         _ if family.to_u32() == ENUM_FAMILY => is_by_number(base)
             .then_some(WideKind::Narrow(KeyKind::Unsigned(size_of::<pg_sys::Oid>() as u8))),
         pg_sys::NUMERICOID => is_builtin.then_some(WideKind::Numeric),
+        pg_sys::BYTEAOID => is_builtin.then_some(WideKind::Bytes),
         pg_sys::TEXTOID | pg_sys::VARCHAROID => match family {
             TEXT_PATTERN_BTREE_FAM_OID => Some(WideKind::Text),
             TEXT_BTREE_FAM_OID if is_by_bytes() => Some(WideKind::Text),

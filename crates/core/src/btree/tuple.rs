@@ -117,9 +117,10 @@ impl KeyForm<WideKey> for WideLayout {
             match part {
                 Part::Null => draft.put_null(index),
                 Part::Narrow(kind, value) => draft.put_narrow(kind, &value),
-                Part::Text { .. } | Part::Padded { .. } | Part::Numeric { .. } => {
-                    draft.put_variable(&part);
-                }
+                Part::Text { .. }
+                | Part::Padded { .. }
+                | Part::Bytes { .. }
+                | Part::Numeric { .. } => draft.put_variable(&part),
             }
         });
         draft.finish(count);

@@ -4,6 +4,7 @@
 //!   a flag that tells NULL from values, if nullable │ number, highest byte first
 //!                                                   │ text, a zero
 //!                                                   │ text without blanks at its end, a zero, their number
+//!                                                   │ bytes, a one behind each zero, two zeros
 //!                                                   │ numeric, see `numeric_key`
 //!                                                   │ weights, a zero, text, a zero
 //!                                                                           … and the next column
@@ -43,6 +44,8 @@ pub enum WideKind {
     Collated,
     /// `char(n)`, that sorts by its bytes.
     Padded,
+    /// `bytea`.
+    Bytes,
     Numeric,
 }
 
@@ -52,10 +55,14 @@ impl WideKind {
         match self {
             WideKind::Padded => BLANK_COUNT_BYTES,
             WideKind::Numeric => SCALE_BYTES,
-            WideKind::Narrow(_) | WideKind::Text | WideKind::Collated => 0,
+            WideKind::Narrow(_) | WideKind::Text | WideKind::Collated | WideKind::Bytes => 0,
         }
     }
 }
+
+/// What follows a zero among bytes, and what ends them.
+const BEHIND_ZERO: u8 = 1;
+const END_OF_BYTES: [u8; 2] = [0; 2];
 
 /// Bytes of the number of blanks.
 const BLANK_COUNT_BYTES: usize = 2;
@@ -123,6 +130,11 @@ pub enum Part<'k> {
         mask: u8,
         blanks: u16,
     },
+    /// Bytes with a one behind each zero.
+    Bytes {
+        escaped: &'k [u8],
+        mask: u8,
+    },
     Numeric {
         key: &'k [u8],
         mask: u8,
@@ -138,6 +150,15 @@ impl Part<'_> {
             Part::Padded { bytes, mask, blanks } => {
                 push_inverted(bytes, mask, into);
                 into.resize(into.len() + usize::from(blanks), BLANK);
+            }
+            Part::Bytes { escaped, mask } => {
+                let mut is_behind_zero = false;
+                for byte in escaped.iter().map(|byte| byte ^ mask) {
+                    if !is_behind_zero {
+                        into.push(byte);
+                    }
+                    is_behind_zero = !is_behind_zero && byte == 0;
+                }
             }
             Part::Numeric { key, mask } => numeric_key::push_stored(key, mask, into),
         }
@@ -207,6 +228,15 @@ impl WideLayout {
                     into.push(0);
                     // A text is much shorter than that.
                     into.extend(((text.len() - end) as u16).to_be_bytes());
+                }
+                WideKind::Bytes => {
+                    for byte in short_value(value)? {
+                        into.push(*byte);
+                        if *byte == 0 {
+                            into.push(BEHIND_ZERO);
+                        }
+                    }
+                    into.extend(END_OF_BYTES);
                 }
                 WideKind::Numeric => numeric_key::push_key(short_value(value)?, into)?,
                 WideKind::Collated => {
@@ -348,6 +378,14 @@ impl WideColumn {
                 let blanks = u16::from_be_bytes([rest[end + 1] ^ mask, rest[end + 2] ^ mask]);
                 let part = Part::Padded { bytes: &rest[..end], mask, blanks };
                 (part, start + end + 1 + BLANK_COUNT_BYTES)
+            }
+            WideKind::Bytes => {
+                let mut end = self.end_of_text(rest);
+                while rest.get(end + 1) == Some(&(BEHIND_ZERO ^ mask)) {
+                    end += 2;
+                    end += self.end_of_text(&rest[end..]);
+                }
+                (Part::Bytes { escaped: &rest[..end], mask }, start + end + END_OF_BYTES.len())
             }
             WideKind::Numeric => {
                 let length = numeric_key::length_of(rest, mask);

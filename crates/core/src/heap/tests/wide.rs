@@ -45,7 +45,7 @@ fn parts_of(layout: &WideLayout, key: &WideKey) -> (Option<String>, Option<i32>)
         Part::Narrow(_, stored) => {
             number = Some(i32::from_ne_bytes([stored[0], stored[1], stored[2], stored[3]]));
         }
-        Part::Text { .. } | Part::Padded { .. } | Part::Numeric { .. } => {
+        Part::Text { .. } | Part::Padded { .. } | Part::Bytes { .. } | Part::Numeric { .. } => {
             let mut bytes = Vec::new();
             part.push_variable(&mut bytes);
             text = Some(String::from_utf8(bytes).unwrap());
@@ -167,6 +167,40 @@ fn numbers_of_any_length_sort_by_their_bytes_and_come_back() {
     assert_eq!(places, Vec::from_iter(0..count));
     assert!(!forms.contains(&true));
     let (places, _) = sorted_keys(WideKind::Numeric, true, &ascending);
+    assert_eq!(places, Vec::from_iter((0..count).rev()));
+}
+
+#[test]
+fn bytes_sort_with_their_zeros_and_come_back() {
+    let ascending: Vec<Vec<u8>> = [
+        &b""[..],
+        b"\0",
+        b"\0\0",
+        b"\0\0\x01",
+        b"\0\x01",
+        b"\0\xff",
+        b"\x01",
+        b"\x01\0",
+        b"\x01\x01",
+        b"a",
+        b"a\0",
+        b"a\0\0",
+        b"a\0b",
+        b"a\x01",
+        b"ab",
+        b"\xfe",
+        b"\xff",
+        b"\xff\0",
+        b"\xff\xff",
+    ]
+    .iter()
+    .map(|value| [&[(value.len() as u8 + 1) << 1 | 1][..], value].concat())
+    .collect();
+    let count = ascending.len();
+    let (places, forms) = sorted_keys(WideKind::Bytes, false, &ascending);
+    assert_eq!(places, Vec::from_iter(0..count));
+    assert!(!forms.contains(&true));
+    let (places, _) = sorted_keys(WideKind::Bytes, true, &ascending);
     assert_eq!(places, Vec::from_iter((0..count).rev()));
 }
 
