@@ -38,8 +38,6 @@ pub(super) struct PageWriter {
     is_logged: bool,
     /// Pages that a file of our own has.
     block_count: u32,
-    /// The last segment of the file that the checkpointer knows of.
-    registered: Option<u32>,
     /// Pages to be written at their places.
     pages: Vec<(u32, Box<PageBytes>)>,
 }
@@ -51,7 +49,6 @@ impl PageWriter {
             file,
             is_logged: needs_log(relation),
             block_count: super::heap_pages::count_blocks(relation),
-            registered: None,
             pages: Vec::with_capacity(PAGES_PER_RECORD),
         }
     }
@@ -107,16 +104,20 @@ impl PageWriter {
         }
         // SAFETY: a read of shared memory; null for what is not asked.
         let on_disk = unsafe { pg_sys::GetFlushRecPtr(std::ptr::null_mut()) };
-        for (block, page) in pages {
+        let segments: Vec<u32> = pages.iter().map(|(block, _)| segment_of(*block)).collect();
+        for (index, (block, page)) in pages.iter_mut().enumerate() {
             while self.block_count < *block {
-                self.put_page(self.block_count, &mut PageBytes::zeroed());
+                self.put_page(self.block_count, &mut PageBytes::zeroed(), Disk::Checkpointer);
             }
             if self.file == File::Shared && self.is_logged {
                 page.set_log_place(on_disk);
             }
             // SAFETY: a page of memory; does nothing without checksums.
             unsafe { pg_sys::PageSetChecksumInplace(page.0.as_mut_ptr().cast(), *block) };
-            self.put_page(*block, page);
+            // A checkpoint that is under way may bring a segment to disk and forget it at any time, so it is told
+            // of each with the last page there.
+            let is_last = !segments[index + 1..].contains(&segments[index]);
+            self.put_page(*block, page, if is_last { Disk::Checkpointer } else { Disk::Later });
         }
     }
 
@@ -141,11 +142,9 @@ impl PageWriter {
     }
 
     /// Writes one page behind the others or over one that was written as empty.
-    fn put_page(&mut self, block: u32, page: &mut PageBytes) {
+    fn put_page(&mut self, block: u32, page: &mut PageBytes, disk: Disk) {
         let bytes = page.0.as_mut_ptr().cast();
-        let segment = block / pg_sys::RELSEG_SIZE;
-        let is_known = self.registered.is_some_and(|registered| segment <= registered);
-        self.registered = self.registered.max(Some(segment));
+        let is_known = disk == Disk::Later;
         let file = self.open_file();
         // The last argument says not to have the checkpointer bring the segment to disk.
         if block == self.block_count {
@@ -175,6 +174,20 @@ impl PageWriter {
         // SAFETY: the relation is open.
         unsafe { (*self.relation).rd_locator }
     }
+}
+
+/// Who sees to it that the segment of a page that was written gets to disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Disk {
+    /// The checkpointer, who is told with this page.
+    Checkpointer,
+    /// The same, who is told with another page of the segment, before the next checkpoint can begin.
+    Later,
+}
+
+/// The segment of a file that a block is in.
+fn segment_of(block: u32) -> u32 {
+    block / pg_sys::RELSEG_SIZE
 }
 
 /// Keeps checkpoints from beginning until this is dropped.

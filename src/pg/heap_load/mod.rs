@@ -134,7 +134,7 @@ impl HeapLoad {
             }
         }
         context.run(|| match &mut self.pages {
-            Some(pages) => pages.insert(&mut self.batch),
+            Some(pages) => pages.insert(&mut self.batch, self.checks.is_none()),
             None => self.batch.insert(self.relation),
         });
         self.batch.clear();

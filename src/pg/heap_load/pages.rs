@@ -87,8 +87,9 @@ impl Pages {
         self.chunks.as_mut().map(|chunks| chunks as &mut dyn Toast)
     }
 
-    /// Takes the tuples of a batch, whose long values are moved out of line if they have not been.
-    pub(super) fn insert(&mut self, batch: &mut Batch) {
+    /// Takes the tuples of a batch, whose long values are moved out of line unless `toast` has got them; those that
+    /// are elsewhere otherwise are another table's.
+    pub(super) fn insert(&mut self, batch: &mut Batch, is_toasted: bool) {
         // SAFETY: the relation is open; raises if a serializable transaction has read too much.
         unsafe {
             guard(|| {
@@ -99,7 +100,9 @@ impl Pages {
         for index in 0..batch.lengths.len() {
             let (start, length) = batch.lengths[index];
             let tuple = &batch.bytes[start..start + length];
-            let is_pushed = if length > TOAST_THRESHOLD && !has_external(tuple) {
+            let is_moved = has_external(tuple);
+            let is_done = is_moved && is_toasted && self.chunks.is_some();
+            let is_pushed = if !is_done && (is_moved || length > TOAST_THRESHOLD) {
                 self.push_toasted(batch, index)
             } else {
                 self.filler.push(tuple)

@@ -22,7 +22,7 @@ const FILL_FACTOR: usize = 100;
 /// The chunks of a table's long values.
 pub(super) struct Chunks {
     relation: OpenRelation,
-    /// The valid one is the first.
+    /// The first one is valid.
     indexes: Vec<OpenRelation>,
     filler: PageFiller,
     writer: PageWriter,
@@ -35,7 +35,8 @@ pub(super) struct Chunks {
 }
 
 impl Chunks {
-    /// For the long values of an open table; None if it has no place for any.
+    /// For the long values of an open table; None if it has no place for any, or if they are better left to the
+    /// server.
     pub(super) fn begin(table: pg_sys::Relation, inserter: Inserter) -> Option<Self> {
         // SAFETY: the table is open.
         let oid = unsafe { (*(*table).rd_rel).reltoastrelid };
@@ -43,13 +44,17 @@ impl Chunks {
             return None;
         }
         let relation = OpenRelation::open(oid, LOCK);
-        let mut indexes = indexes_of(relation.get());
-        // While one is being rebuilt without locks there are two.
+        let indexes = indexes_of(relation.get());
         // SAFETY: an open index.
-        indexes.sort_by_key(|index| unsafe { !(*(*index.get()).rd_index).indisvalid });
-        let is_own = inserter.is_frozen && super::is_of_new_file(relation.get());
-        let inserter = Inserter { is_frozen: is_own, ..inserter };
-        let file = if is_own { File::Own } else { File::Shared };
+        let is_valid = |index: &OpenRelation| unsafe { (*(*index.get()).rd_index).indisvalid };
+        if !indexes.first().is_some_and(is_valid) {
+            return None;
+        }
+        let file = match inserter.is_frozen {
+            true if super::is_of_new_file(relation.get()) => File::Own,
+            true => return None,
+            false => File::Shared,
+        };
         Some(Chunks {
             // The server may add chunks to these pages, and then they would have to stop saying that.
             filler: PageFiller::new(inserter, FILL_FACTOR, false),
@@ -140,12 +145,19 @@ impl Toast for Chunks {
     }
 }
 
-/// The indexes of a relation, opened.
+/// The indexes of a relation that want to be told of rows, opened, a valid one first: while one is being rebuilt
+/// without locks there are two, and the new one is told once it is ready, after those who do not know of that have
+/// been waited for.
 fn indexes_of(relation: pg_sys::Relation) -> Vec<OpenRelation> {
     // SAFETY: the relation is open; a list in the current memory context.
     let list = unsafe { pg_sys::RelationGetIndexList(relation) };
     let open = |index| OpenRelation::open(index, LOCK);
-    utility::oids(list).into_iter().map(open).collect()
+    let mut indexes: Vec<_> = utility::oids(list).into_iter().map(open).collect();
+    // SAFETY: an open index.
+    indexes.retain(|index| unsafe { (*(*index.get()).rd_index).indisready });
+    // SAFETY: as above.
+    indexes.sort_by_key(|index| unsafe { !(*(*index.get()).rd_index).indisvalid });
+    indexes
 }
 
 /// Tells an index of a chunk.
@@ -158,8 +170,7 @@ fn insert(
 ) {
     let mut values = [pg_sys::Datum::from(value), pg_sys::Datum::from(number)];
     let mut nulls = [false; 2];
-    // SAFETY: both are open, and the index has these columns; that no other chunk has these values is known. Raises
-    // on failure.
+    // SAFETY: both are open, and the index has these columns; raises on failure.
     unsafe {
         pg_sys::index_insert(
             index,
@@ -167,7 +178,7 @@ fn insert(
             nulls.as_mut_ptr(),
             &mut place,
             relation,
-            pg_sys::IndexUniqueCheck::UNIQUE_CHECK_NO,
+            pg_sys::IndexUniqueCheck::UNIQUE_CHECK_YES,
             false,
             std::ptr::null_mut(),
         )

@@ -202,7 +202,7 @@ impl WideLayout {
         into: &mut Vec<u8>,
     ) -> Result<usize, Unfit> {
         let start = into.len();
-        let mut weight_bytes = 0;
+        let (mut weight_bytes, mut blanks) = (0, 0);
         for (index, (column, value)) in self.columns.iter().zip(values).enumerate() {
             if column.is_nullable {
                 into.push(u8::from(value.is_none() != column.has_nulls_first));
@@ -228,6 +228,7 @@ impl WideLayout {
                     into.push(0);
                     // A text is much shorter than that.
                     into.extend(((text.len() - end) as u16).to_be_bytes());
+                    blanks += text.len() - end;
                 }
                 WideKind::Bytes => {
                     for byte in short_value(value)? {
@@ -255,7 +256,8 @@ impl WideLayout {
             }
         }
         let length = into.len() - start;
-        let is_unfit = length - weight_bytes > MOST_KEY_BYTES || length > MOST_WEIGHED_BYTES;
+        let stored_bytes = length - weight_bytes + blanks;
+        let is_unfit = stored_bytes > MOST_KEY_BYTES || length > MOST_WEIGHED_BYTES;
         if is_unfit { Err(Unfit) } else { Ok(length) }
     }
 

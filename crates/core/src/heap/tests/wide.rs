@@ -283,6 +283,10 @@ fn values_that_the_server_would_store_in_another_way_are_no_keys() {
     let layout = WideLayout::new(&columns).unwrap();
     let pushed = WideKeys::default().push(&layout, &mut ByBytes, &[Some(&long[..]); 5], 1);
     assert_eq!(pushed, Err(Unfit), "longer than a third of a page");
+    let columns = [WideColumn { kind: WideKind::Padded, ..columns[0] }; 5];
+    let (layout, blank) = (WideLayout::new(&columns).unwrap(), stored(&format!("{:500}", "x")));
+    let pushed = WideKeys::default().push(&layout, &mut ByBytes, &[Some(&blank[..]); 5], 1);
+    assert_eq!(pushed, Err(Unfit), "the same with its blanks");
 }
 
 #[test]
