@@ -160,9 +160,7 @@ pub fn estimate_cost(task: &Task) -> u64 {
         // Queries of any kind hide behind a materialized view.
         TaskKind::Refresh => work.saturating_mul(2),
         // These read, and write next to nothing.
-        TaskKind::Constraint | TaskKind::ForeignKey => work / 2,
-        // Rows are counted, whatever is in them.
-        TaskKind::Check => rows / 2,
+        TaskKind::Constraint | TaskKind::ForeignKey | TaskKind::Check => work / 2,
         // Of a sample, whose bytes these are.
         TaskKind::Analyze => bytes,
         TaskKind::Ddl | TaskKind::Sequence => 0,
