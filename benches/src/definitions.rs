@@ -14,8 +14,11 @@ use crate::tool::Task;
 /// Tables that are made in a transaction, so that commits cost next to nothing.
 const TABLES_PER_TRANSACTION: usize = 100;
 
+/// How a statement begins, on a line of its own.
+const VERBS: [&str; 2] = ["\nCREATE ", "\nALTER "];
+
 /// What stands before the name of a statement's table.
-const BEFORE_TABLE: [&str; 3] = ["CREATE TABLE ", "ALTER TABLE ONLY ", " ON "];
+const BEFORE_TABLE: [&str; 3] = ["\nCREATE TABLE ", "\nALTER TABLE ONLY ", " ON "];
 
 /// Writes a script for each session, with the definitions of its share of the tables.
 pub fn prepare(task: Task) -> Result<()> {
@@ -24,7 +27,11 @@ pub fn prepare(task: Task) -> Result<()> {
     let dump = run(&mut dump)?;
     let mut tables = BTreeMap::<&str, Vec<&str>>::new();
     for statement in dump.split_inclusive(";\n") {
-        let statement = statement.trim_start_matches(|c| c != 'C' && c != 'A');
+        // Comments stand before it.
+        let Some(start) = VERBS.iter().filter_map(|verb| statement.find(verb)).min() else {
+            continue;
+        };
+        let statement = &statement[start..];
         if let Some(table) = table_of(statement) {
             tables.entry(table).or_default().push(statement);
         }
@@ -56,7 +63,7 @@ pub fn make(task: Task) -> Result<()> {
 /// The table that a statement makes or adds to.
 fn table_of(statement: &str) -> Option<&str> {
     let mut starts = BEFORE_TABLE.iter().filter(|start| {
-        let is_index = start.starts_with(' ') && statement.starts_with("CREATE ");
+        let is_index = start.starts_with(' ') && statement.starts_with("\nCREATE ");
         is_index || statement.starts_with(**start)
     });
     let start = starts.find(|start| statement.contains(**start))?;
