@@ -22,6 +22,11 @@ impl Cluster {
         self.can("select xmlparse(content 'x')")
     }
 
+    /// Whether the server compresses with lz4.
+    pub fn has_lz4(&self) -> bool {
+        self.can("set default_toast_compression = lz4")
+    }
+
     /// SQL as the server can run it: collations of ICU become those of the C library, and lz4 pglz, where
     /// there are none.
     pub fn adapt(&self, sql: &str) -> String {
@@ -33,7 +38,7 @@ impl Cluster {
                 .replace("\"de-x-icu\"", "\"POSIX\"")
                 .replace(rules, "locale = 'C'");
         }
-        if !self.can("set default_toast_compression = lz4") {
+        if !self.has_lz4() {
             sql = sql.replace("compression lz4", "compression pglz");
         }
         sql
