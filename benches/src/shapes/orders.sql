@@ -1,4 +1,4 @@
--- Orders with keys that are decimals, floats and padded texts. Variable: scale, 10 for about 600 MB.
+-- Orders with keys that are decimals, floats and padded texts. Variable: scale, 10 for about 490 MB.
 create table orders(id bigint generated always as identity primary key, customer int not null, total numeric(12,2) not null,
   tax numeric(12,4), discount float8, region char(8), placed timestamptz not null);
 insert into orders(customer,total,tax,discount,region,placed)

@@ -95,9 +95,7 @@ impl HeapLoad {
             progress.count(row.bytes.len());
             let tuples = &mut self.batch.bytes;
             let start = tuples.len();
-            // Whoever looks at a row before it is written has to find its values.
-            let pages = self.pages.as_mut().filter(|_| self.checks.is_none());
-            let toast = pages.and_then(Pages::toast);
+            let toast = self.pages.as_mut().and_then(Pages::toast);
             let formed = context.run(|| self.former.form(row, &mut self.receivers, toast, tuples));
             match formed {
                 Ok(length) => self.batch.lengths.push((start, length)),
@@ -106,7 +104,10 @@ impl HeapLoad {
             if self.batch.is_full() {
                 self.flush(&context);
                 if self.pages.is_none() {
-                    self.pages = Pages::begin(self.relation, &self.batch, self.freeze);
+                    // Whoever looks at a row before it is written has to find its values.
+                    let moves_values = self.checks.is_none();
+                    self.pages =
+                        Pages::begin(self.relation, &self.batch, self.freeze, moves_values);
                 }
             }
         }
@@ -134,7 +135,7 @@ impl HeapLoad {
             }
         }
         context.run(|| match &mut self.pages {
-            Some(pages) => pages.insert(&mut self.batch, self.checks.is_none()),
+            Some(pages) => pages.insert(&mut self.batch),
             None => self.batch.insert(self.relation),
         });
         self.batch.clear();

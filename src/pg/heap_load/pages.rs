@@ -7,8 +7,7 @@ use std::ffi::c_int;
 
 use pgmig_core::heap::fill::{Inserter, MOST_TUPLE_BYTES, PageFiller, set_block};
 use pgmig_core::heap::form::TOAST_THRESHOLD;
-use pgmig_core::heap::layout::has_external;
-use pgmig_core::heap::toast::Toast;
+use pgmig_core::heap::toast::{Toast, has_external};
 use pgrx::pg_sys;
 
 use super::batch::Batch;
@@ -53,9 +52,15 @@ pub(super) struct Pages {
 }
 
 impl Pages {
-    /// For rows that come after those of a batch inserted by the server; `freeze` as for that. None if
-    /// the server's log has to show each row by itself, for logical decoding.
-    pub(super) fn begin(relation: pg_sys::Relation, batch: &Batch, freeze: bool) -> Option<Self> {
+    /// For rows that come after those of a batch inserted by the server; `freeze` as for that. With `moves_values`
+    /// their long values go to `toast` if it takes any. None if the server's log has to show each row by itself, for
+    /// logical decoding.
+    pub(super) fn begin(
+        relation: pg_sys::Relation,
+        batch: &Batch,
+        freeze: bool,
+        moves_values: bool,
+    ) -> Option<Self> {
         // SAFETY: a setting.
         if unsafe { pg_sys::wal_level } >= pg_sys::WalLevel::WAL_LEVEL_LOGICAL as c_int {
             return None;
@@ -78,7 +83,7 @@ impl Pages {
             filler: PageFiller::new(inserter, fill_factor(relation), freeze),
             writer: PageWriter::new(relation, file),
             first_frozen: freeze.then(|| heap_pages::count_blocks(relation)),
-            chunks: Chunks::begin(relation, inserter),
+            chunks: moves_values.then(|| Chunks::begin(relation, inserter)).flatten(),
         })
     }
 
@@ -89,7 +94,7 @@ impl Pages {
 
     /// Takes the tuples of a batch, whose long values are moved out of line unless `toast` has got them; those that
     /// are elsewhere otherwise are another table's.
-    pub(super) fn insert(&mut self, batch: &mut Batch, is_toasted: bool) {
+    pub(super) fn insert(&mut self, batch: &mut Batch) {
         // SAFETY: the relation is open; raises if a serializable transaction has read too much.
         unsafe {
             guard(|| {
@@ -101,7 +106,7 @@ impl Pages {
             let (start, length) = batch.lengths[index];
             let tuple = &batch.bytes[start..start + length];
             let is_moved = has_external(tuple);
-            let is_done = is_moved && is_toasted && self.chunks.is_some();
+            let is_done = is_moved && self.chunks.is_some();
             let is_pushed = if !is_done && (is_moved || length > TOAST_THRESHOLD) {
                 self.push_toasted(batch, index)
             } else {

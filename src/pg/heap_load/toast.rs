@@ -5,6 +5,7 @@
 //! is the index told of their chunks, which has the server's own code do what it always does.
 
 use pgmig_core::heap::fill::{Inserter, PageFiller, set_block};
+use pgmig_core::heap::page::Page;
 use pgmig_core::heap::toast::{Toast, ValueId, for_each_chunk};
 use pgrx::pg_sys;
 
@@ -26,10 +27,8 @@ pub(super) struct Chunks {
     indexes: Vec<OpenRelation>,
     filler: PageFiller,
     writer: PageWriter,
-    /// Value and number of every chunk on pages that have not been written, and how many each of the complete ones
-    /// has.
+    /// Value and number of every chunk on pages that have not been written.
     chunks: Vec<(u32, u32)>,
-    page_lengths: Vec<u16>,
     /// The last value's number.
     last_value: u32,
 }
@@ -62,7 +61,6 @@ impl Chunks {
             relation,
             indexes,
             chunks: Vec::new(),
-            page_lengths: Vec::new(),
             last_value: 0,
         })
     }
@@ -73,31 +71,27 @@ impl Chunks {
     }
 
     fn flush(&mut self) {
-        self.turn();
+        self.filler.turn();
         self.write();
-    }
-
-    fn turn(&mut self) {
-        if self.filler.row_count() > 0 {
-            self.page_lengths.push(self.filler.row_count());
-            self.filler.turn();
-        }
     }
 
     /// Writes the pages that are complete, and tells the index.
     fn write(&mut self) {
-        let first = self.writer.append(self.filler.take_complete(), set_block);
-        let mut chunks = self.chunks.drain(..);
-        for (block, length) in (first..).zip(self.page_lengths.drain(..)) {
-            for offset in 1..=length {
-                if let Some((value, number)) = chunks.next() {
-                    let place = heap_pages::tid(block, offset);
-                    for index in &self.indexes {
-                        insert(self.relation.get(), index.get(), value, number, place);
-                    }
-                }
+        let pages = self.filler.take_complete();
+        let lengths: Vec<u16> =
+            pages.iter().map(|page| Page::new(&page.0).pointer_count()).collect();
+        let first = self.writer.append(pages, set_block);
+        let places = (first..).zip(lengths).flat_map(|(block, length)| {
+            (1..=length).map(move |offset| heap_pages::tid(block, offset))
+        });
+        let mut written = 0;
+        for (place, (value, number)) in places.zip(&self.chunks) {
+            for index in &self.indexes {
+                insert(self.relation.get(), index.get(), *value, *number, place);
             }
+            written += 1;
         }
+        self.chunks.drain(..written);
     }
 
     /// A number that no value of the table has.
@@ -125,16 +119,11 @@ impl Toast for Chunks {
         let id = self.new_value();
         let mut count = 0;
         for_each_chunk(id, value, |number, tuple| {
-            let complete = self.filler.complete_count();
-            let length = self.filler.row_count();
             let _fits = self.filler.push(tuple);
-            if self.filler.complete_count() > complete {
-                self.page_lengths.push(length);
-                if self.filler.complete_count() == PAGES_PER_RECORD {
-                    self.write();
-                }
-            }
             self.chunks.push((id, number));
+            if self.filler.complete_count() == PAGES_PER_RECORD {
+                self.write();
+            }
             count += 1;
         });
         // SAFETY: the relation is open.

@@ -69,9 +69,10 @@ impl Sorter for SortedWideKeys<'_> {
 
     fn for_each(mut self, mut each: impl FnMut(&WideKey)) -> Result<(), Unusual> {
         let layout = self.layout;
+        let has_forms = layout.has_forms();
         let (mut previous, mut is_told_by_bytes) = (None, true);
         let mut each = |key: &WideKey| {
-            if layout.has_forms() {
+            if has_forms {
                 let before = previous.get_or_insert_with(|| key.clone());
                 is_told_by_bytes &= !layout.differ_in_form(before, key);
                 before.clone_from(key);

@@ -8,6 +8,7 @@
 //! `access/nbtree.h`.
 
 use crate::heap::key::KeyKind;
+use crate::heap::layout::{SHORT_BYTES, long_header, short_header};
 use crate::heap::sort::{Entry, KeyLayout};
 use crate::heap::wide_key::{Part, WideKey, WideLayout};
 
@@ -27,9 +28,6 @@ const HAS_NULLS: u16 = 0x8000;
 /// Bits of the offset number where it is not one of a row: `BT_PIVOT_HEAP_TID_ATTR`, `BT_IS_POSTING`.
 const HAS_ROW: u16 = 0x1000;
 const IS_POSTING: u16 = 0x2000;
-
-/// `VARATT_SHORT_MAX`: bytes of a value with a header of one byte, which it has if it is not longer.
-const MOST_SHORT_BYTES: usize = 0x7f;
 
 /// Where values with a longer header begin.
 const VARIABLE_ALIGNMENT: usize = 4;
@@ -117,10 +115,7 @@ impl KeyForm<WideKey> for WideLayout {
             match part {
                 Part::Null => draft.put_null(index),
                 Part::Narrow(kind, value) => draft.put_narrow(kind, &value),
-                Part::Text { .. }
-                | Part::Padded { .. }
-                | Part::Bytes { .. }
-                | Part::Numeric { .. } => draft.put_variable(&part),
+                Part::Variable { .. } => draft.put_variable(&part),
             }
         });
         draft.finish(count);
@@ -168,12 +163,12 @@ impl<'t> Draft<'t> {
         self.tuple.push(0);
         value.push_variable(self.tuple);
         let length = self.tuple.len() - start - 1;
-        if length < MOST_SHORT_BYTES {
-            self.tuple[start] = (length as u8 + 1) << 1 | 1;
+        if length <= SHORT_BYTES {
+            self.tuple[start] = short_header(length);
         } else {
             self.tuple.truncate(start);
             pad(self.tuple, VARIABLE_ALIGNMENT);
-            self.tuple.extend_from_slice(&((length as u32 + 4) << 2).to_le_bytes());
+            self.tuple.extend_from_slice(&long_header(length));
             value.push_variable(self.tuple);
         }
     }

@@ -95,11 +95,6 @@ impl PageFiller {
         std::mem::take(&mut self.complete)
     }
 
-    /// Rows on the page at hand.
-    pub fn row_count(&self) -> u16 {
-        self.row_count
-    }
-
     /// Completes the page at hand, if there is anything on it.
     pub fn turn(&mut self) {
         if self.row_count > 0 {

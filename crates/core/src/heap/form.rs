@@ -262,22 +262,14 @@ impl TupleFormer {
             return;
         };
         for index in moved {
-            let start = self.packed.len();
-            match self.items[index] {
+            let pointer = match self.items[index] {
                 Item::Null => continue,
-                Item::Wire(from, to) => {
-                    toast::move_plain(&row[from..to], toast, &mut self.packed);
-                }
-                Item::Scratch(from, to) => {
-                    toast::move_stored(&self.scratch[from..to], toast, &mut self.packed);
-                }
-                Item::Packed(from, to) => {
-                    // Behind it comes what is left of it.
-                    let mut pointer = Vec::with_capacity(POINTER_BYTES);
-                    toast::move_stored(&self.packed[from..to], toast, &mut pointer);
-                    self.packed.extend_from_slice(&pointer);
-                }
-            }
+                Item::Wire(from, to) => toast::move_plain(&row[from..to], toast),
+                Item::Scratch(from, to) => toast::move_stored(&self.scratch[from..to], toast),
+                Item::Packed(from, to) => toast::move_stored(&self.packed[from..to], toast),
+            };
+            let start = self.packed.len();
+            self.packed.extend_from_slice(&pointer);
             self.items[index] = Item::Packed(start, self.packed.len());
         }
     }

@@ -30,8 +30,8 @@ const CHUNK_COLUMNS: u16 = 3;
 const CHUNK_HEADER_BYTES: usize = 24;
 
 /// Bytes of the header of a value of variable length, and the most that fit behind a short one.
-pub(super) const LONG_HEADER: usize = 4;
-const SHORT_BYTES: usize = 126;
+pub(crate) const LONG_HEADER: usize = 4;
+pub(crate) const SHORT_BYTES: usize = 126;
 
 /// Bytes of a row's values with as much padding as they can need.
 pub(super) fn data_bytes(columns: &[Column], sizes: &[usize]) -> usize {
@@ -206,12 +206,12 @@ fn align(place: usize, alignment: usize) -> usize {
 }
 
 /// The header of a value of at most 126 bytes.
-fn short_header(bytes: usize) -> u8 {
+pub(crate) fn short_header(bytes: usize) -> u8 {
     ((bytes + 1) << 1 | 1) as u8
 }
 
 /// The header of a value of any length that is not compressed.
-pub(super) fn long_header(bytes: usize) -> [u8; LONG_HEADER] {
+pub(crate) fn long_header(bytes: usize) -> [u8; LONG_HEADER] {
     (((bytes + LONG_HEADER) as u32) << 2).to_le_bytes()
 }
 

@@ -24,7 +24,7 @@ mod json;
 mod jsonb;
 pub mod key;
 pub mod key_set;
-pub mod layout;
+pub(crate) mod layout;
 mod moment;
 pub mod network;
 pub mod numeric;

@@ -24,7 +24,7 @@ pub(super) const SHORT_SCALE_SHIFT: u16 = 7;
 pub(super) const SHORT_MOST_SCALE: u16 = 0x3f;
 pub(super) const SHORT_WEIGHT_NEGATIVE: u16 = 0x40;
 pub(super) const SHORT_WEIGHT_MASK: u16 = 0x3f;
-pub(super) const SHORT_WEIGHTS: std::ops::RangeInclusive<i32> = -64..=63;
+const SHORT_WEIGHTS: std::ops::RangeInclusive<i16> = -64..=63;
 
 /// Bytes of the header of a value of variable length.
 const VARLENA_HEADER: usize = 4;
@@ -147,29 +147,40 @@ fn push(
         return false;
     };
     let start = out.len();
-    let is_short = scale <= SHORT_MOST_SCALE && SHORT_WEIGHTS.contains(&weight);
-    let header_bytes = VARLENA_HEADER + if is_short { 2 } else { 4 };
+    let (header, own_bytes) = header_of(is_negative, stored_weight, scale);
+    let header_bytes = VARLENA_HEADER + own_bytes;
     let size = header_bytes + 2 * digits.len();
     out.resize(start + size, 0);
     let bytes = &mut out[start..];
     bytes[..VARLENA_HEADER].copy_from_slice(&((size as u32) << 2).to_le_bytes());
-    // Two's complement, of which the mask keeps the lower bits.
-    let weight_bits = stored_weight as u16;
-    if is_short {
-        let sign = if is_negative { SHORT_NEGATIVE } else { 0 };
-        let weight_sign = if weight < 0 { SHORT_WEIGHT_NEGATIVE } else { 0 };
-        let weight_bits = weight_bits & SHORT_WEIGHT_MASK;
-        let header = SHORT | sign | scale << SHORT_SCALE_SHIFT | weight_sign | weight_bits;
-        bytes[4..6].copy_from_slice(&header.to_ne_bytes());
-    } else {
-        let header = scale | if is_negative { NEGATIVE } else { POSITIVE };
-        bytes[4..6].copy_from_slice(&header.to_ne_bytes());
-        bytes[6..8].copy_from_slice(&weight_bits.to_ne_bytes());
-    }
+    bytes[VARLENA_HEADER..header_bytes].copy_from_slice(&header[..own_bytes]);
     for (place, digit) in bytes[header_bytes..].chunks_exact_mut(2).zip(digits) {
         place.copy_from_slice(&digit.to_ne_bytes());
     }
     true
+}
+
+/// A number's own header, short if it can be, and how many of its bytes there are.
+pub(super) fn header_of(is_negative: bool, weight: i16, scale: u16) -> ([u8; 4], usize) {
+    let mut bytes = [0; 4];
+    // Two's complement, of which the mask keeps the lower bits.
+    let weight_bits = weight as u16;
+    let (header, length) = if is_short(scale, weight) {
+        let sign = if is_negative { SHORT_NEGATIVE } else { 0 };
+        let weight_sign = if weight < 0 { SHORT_WEIGHT_NEGATIVE } else { 0 };
+        let weight_bits = weight_bits & SHORT_WEIGHT_MASK;
+        (SHORT | sign | scale << SHORT_SCALE_SHIFT | weight_sign | weight_bits, 2)
+    } else {
+        bytes[2..].copy_from_slice(&weight_bits.to_ne_bytes());
+        (scale | if is_negative { NEGATIVE } else { POSITIVE }, 4)
+    };
+    bytes[..2].copy_from_slice(&header.to_ne_bytes());
+    (bytes, length)
+}
+
+/// Whether a number has a short header.
+pub(super) fn is_short(scale: u16, weight: i16) -> bool {
+    scale <= SHORT_MOST_SCALE && SHORT_WEIGHTS.contains(&weight)
 }
 
 /// The number of digits in bytes whose number a header has told.

@@ -13,7 +13,7 @@
 use super::key::Unfit;
 use super::numeric::{
     BASE, MOST_SCALE, NEGATIVE, SHORT, SHORT_MOST_SCALE, SHORT_NEGATIVE, SHORT_SCALE_SHIFT,
-    SHORT_WEIGHT_MASK, SHORT_WEIGHT_NEGATIVE, SHORT_WEIGHTS,
+    SHORT_WEIGHT_MASK, SHORT_WEIGHT_NEGATIVE, header_of, is_short,
 };
 
 /// Bits of a header that tell its form, and headers of values that are no numbers.
@@ -119,16 +119,8 @@ pub(super) fn push_stored(key: &[u8], mask: u8, into: &mut Vec<u8>) {
         ZERO => 0,
         _ => (word(1) ^ WEIGHT_SIGN ^ sign) as i16,
     };
-    if is_short(scale, weight) {
-        let mut header = SHORT | scale << SHORT_SCALE_SHIFT | weight as u16 & SHORT_WEIGHT_MASK;
-        header |= if is_negative { SHORT_NEGATIVE } else { 0 };
-        header |= if weight < 0 { SHORT_WEIGHT_NEGATIVE } else { 0 };
-        into.extend(header.to_ne_bytes());
-    } else {
-        let header = scale | if is_negative { NEGATIVE } else { 0 };
-        into.extend(header.to_ne_bytes());
-        into.extend(weight.to_ne_bytes());
-    }
+    let (header, header_bytes) = header_of(is_negative, weight, scale);
+    into.extend_from_slice(&header[..header_bytes]);
     // Between the weight and the zero, where there are any.
     for at in (3..key.len().saturating_sub(2 + SCALE_BYTES)).step_by(2) {
         into.extend(((word(at) ^ sign) - 1).to_ne_bytes());
@@ -138,11 +130,6 @@ pub(super) fn push_stored(key: &[u8], mask: u8, into: &mut Vec<u8>) {
 /// Bytes as numbers of two.
 fn words(bytes: &[u8]) -> impl Iterator<Item = u16> {
     bytes.chunks_exact(2).map(|word| u16::from_ne_bytes([word[0], word[1]]))
-}
-
-/// Whether a number has a short header.
-fn is_short(scale: u16, weight: i16) -> bool {
-    scale <= SHORT_MOST_SCALE && SHORT_WEIGHTS.contains(&i32::from(weight))
 }
 
 /// What weight and digits are inverted by.

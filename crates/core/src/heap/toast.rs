@@ -2,10 +2,14 @@
 //!
 //! Format: `varatt.h`, `access/heaptoast.h`, `toast_save_datum` in `access/common/toast_internals.c`.
 
+pub use super::layout::has_external;
 use super::layout::{LONG_HEADER, chunk_header, long_header};
 
 /// Bytes of what stays behind of a value.
-pub const POINTER_BYTES: usize = 18;
+pub(super) const POINTER_BYTES: usize = 18;
+
+/// What stays behind of a value, `varatt_external` with its header.
+pub(super) type Pointer = [u8; POINTER_BYTES];
 
 /// Bytes of a value in a chunk, at most: `TOAST_MAX_CHUNK_SIZE`.
 const CHUNK_BYTES: usize = 1996;
@@ -31,36 +35,37 @@ pub trait Toast {
     fn store(&mut self, value: &[u8]) -> ValueId;
 }
 
-/// Appends what stays behind of a value that has no header yet.
-pub(super) fn move_plain(value: &[u8], toast: &mut dyn Toast, into: &mut Vec<u8>) {
+/// Moves a value that has no header yet; returns what stays behind.
+pub(super) fn move_plain(value: &[u8], toast: &mut dyn Toast) -> Pointer {
     let bytes = value.len() as u32;
-    push_pointer(bytes, bytes, toast.store(value), into);
+    pointer(bytes, bytes, toast.store(value))
 }
 
-/// The same of a stored value that is here, compressed or not.
-pub(super) fn move_stored(stored: &[u8], toast: &mut dyn Toast, into: &mut Vec<u8>) {
-    let [first, ..] = *stored else {
-        return;
-    };
-    match first & 3 {
+/// The same with a stored value, compressed or not.
+pub(super) fn move_stored(stored: &[u8], toast: &mut dyn Toast) -> Pointer {
+    match stored[0] & 3 {
         2 => {
             let value = &stored[LONG_HEADER..];
             let info = value.first_chunk().map_or(0, |word| u32::from_le_bytes(*word));
             let extent = value.len() as u32 | info & !LENGTH_MASK;
-            push_pointer(info & LENGTH_MASK, extent, toast.store(value), into);
+            pointer(info & LENGTH_MASK, extent, toast.store(value))
         }
-        0 => move_plain(&stored[LONG_HEADER..], toast, into),
-        _ => move_plain(&stored[1..], toast, into),
+        0 => move_plain(&stored[LONG_HEADER..], toast),
+        _ => move_plain(&stored[1..], toast),
     }
 }
 
 /// `original_bytes` is what the value has when it is not compressed, `extent` what it has out of line, with the
 /// method of compression in the upper bits.
-fn push_pointer(original_bytes: u32, extent: u32, id: ValueId, into: &mut Vec<u8>) {
-    into.extend_from_slice(&POINTER_HEADER);
-    for word in [original_bytes + LONG_HEADER as u32, extent, id.value, id.relation] {
-        into.extend_from_slice(&word.to_le_bytes());
+fn pointer(original_bytes: u32, extent: u32, id: ValueId) -> Pointer {
+    let mut pointer = [0; POINTER_BYTES];
+    let (header, words) = pointer.split_at_mut(POINTER_HEADER.len());
+    header.copy_from_slice(&POINTER_HEADER);
+    let values = [original_bytes + LONG_HEADER as u32, extent, id.value, id.relation];
+    for (word, value) in words.chunks_exact_mut(4).zip(values) {
+        word.copy_from_slice(&value.to_le_bytes());
     }
+    pointer
 }
 
 /// Calls `each` with the number and the tuple of every chunk of a value.

@@ -119,23 +119,10 @@ pub enum Part<'k> {
     Null,
     /// The stored form, in the first bytes.
     Narrow(KeyKind, [u8; 16]),
-    /// A text; its bits are inverted by exclusive or with the mask.
-    Text {
-        bytes: &'k [u8],
-        mask: u8,
-    },
-    /// Of variable length too: a text and the number of blanks behind it, or the key of a `numeric`.
-    Padded {
-        bytes: &'k [u8],
-        mask: u8,
-        blanks: u16,
-    },
-    /// Bytes with a one behind each zero.
-    Bytes {
-        escaped: &'k [u8],
-        mask: u8,
-    },
-    Numeric {
+    /// A value of variable length: its part of the key without what ends a text or bytes, whose bits are inverted by
+    /// exclusive or with the mask.
+    Variable {
+        kind: WideKind,
         key: &'k [u8],
         mask: u8,
     },
@@ -144,23 +131,28 @@ pub enum Part<'k> {
 impl Part<'_> {
     /// Appends the stored form of a value of variable length, without its header.
     pub fn push_variable(&self, into: &mut Vec<u8>) {
-        match *self {
-            Part::Null | Part::Narrow(..) => {}
-            Part::Text { bytes, mask } => push_inverted(bytes, mask, into),
-            Part::Padded { bytes, mask, blanks } => {
-                push_inverted(bytes, mask, into);
+        let Part::Variable { kind, key, mask } = *self else {
+            return;
+        };
+        match kind {
+            WideKind::Narrow(_) => {}
+            WideKind::Text | WideKind::Collated => push_inverted(key, mask, into),
+            WideKind::Padded => {
+                let (text, count) = key.split_at(key.len() - BLANK_COUNT_BYTES);
+                push_inverted(&text[..text.len() - 1], mask, into);
+                let blanks = u16::from_be_bytes([count[0] ^ mask, count[1] ^ mask]);
                 into.resize(into.len() + usize::from(blanks), BLANK);
             }
-            Part::Bytes { escaped, mask } => {
+            WideKind::Bytes => {
                 let mut is_behind_zero = false;
-                for byte in escaped.iter().map(|byte| byte ^ mask) {
+                for byte in key.iter().map(|byte| byte ^ mask) {
                     if !is_behind_zero {
                         into.push(byte);
                     }
                     is_behind_zero = !is_behind_zero && byte == 0;
                 }
             }
-            Part::Numeric { key, mask } => numeric_key::push_stored(key, mask, into),
+            WideKind::Numeric => numeric_key::push_stored(key, mask, into),
         }
     }
 }
@@ -361,7 +353,7 @@ impl WideColumn {
             return (Part::Null, start);
         }
         let (rest, mask) = (&rest[start..], self.mask());
-        match self.kind {
+        let (key_bytes, end_bytes) = match self.kind {
             WideKind::Narrow(kind) => {
                 let length = usize::from(kind.bytes());
                 let mut number = [0; 16];
@@ -369,31 +361,22 @@ impl WideColumn {
                 number[from..].copy_from_slice(&rest[..length]);
                 number[from..].iter_mut().for_each(|byte| *byte ^= mask);
                 let stored = kind.restore(u128::from_be_bytes(number));
-                (Part::Narrow(kind, stored), start + length)
+                return (Part::Narrow(kind, stored), start + length);
             }
-            WideKind::Text | WideKind::Collated => {
-                let end = self.end_of_text(rest);
-                (Part::Text { bytes: &rest[..end], mask }, start + end + 1)
-            }
-            WideKind::Padded => {
-                let end = self.end_of_text(rest);
-                let blanks = u16::from_be_bytes([rest[end + 1] ^ mask, rest[end + 2] ^ mask]);
-                let part = Part::Padded { bytes: &rest[..end], mask, blanks };
-                (part, start + end + 1 + BLANK_COUNT_BYTES)
-            }
+            WideKind::Text | WideKind::Collated => (self.end_of_text(rest), 1),
+            WideKind::Padded => (self.end_of_text(rest) + 1 + BLANK_COUNT_BYTES, 0),
             WideKind::Bytes => {
                 let mut end = self.end_of_text(rest);
                 while rest.get(end + 1) == Some(&(BEHIND_ZERO ^ mask)) {
                     end += 2;
                     end += self.end_of_text(&rest[end..]);
                 }
-                (Part::Bytes { escaped: &rest[..end], mask }, start + end + END_OF_BYTES.len())
+                (end, END_OF_BYTES.len())
             }
-            WideKind::Numeric => {
-                let length = numeric_key::length_of(rest, mask);
-                (Part::Numeric { key: &rest[..length], mask }, start + length)
-            }
-        }
+            WideKind::Numeric => (numeric_key::length_of(rest, mask), 0),
+        };
+        let part = Part::Variable { kind: self.kind, key: &rest[..key_bytes], mask };
+        (part, start + key_bytes + end_bytes)
     }
 }
 

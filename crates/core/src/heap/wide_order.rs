@@ -128,8 +128,8 @@ fn compare(
     let (mut text, mut mask) = ([None, None], 0);
     for (key, text) in [one, other].into_iter().zip(&mut text) {
         layout.decode(key, |position, part| {
-            if let (true, Part::Text { bytes, mask: inverted }) = (position == index, part) {
-                *text = Some(bytes);
+            if let (true, Part::Variable { key, mask: inverted, .. }) = (position == index, part) {
+                *text = Some(key);
                 mask = inverted;
             }
         });

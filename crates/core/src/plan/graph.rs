@@ -16,7 +16,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeSet, BinaryHeap, HashMap, HashSet};
 
-use super::task::{LockMode, Statement, Task, TaskKind, Work};
+use super::task::{LockMode, Task, TaskKind, Work, access_methods};
 use crate::Result;
 use crate::error::Error;
 use crate::name::QualifiedName;
@@ -177,21 +177,16 @@ fn index_cost(task: &Task) -> u64 {
     let Work::Statements { statements } = &task.work else {
         return INDEX_COST;
     };
-    let of_method = |statement: &Statement| {
-        // Names may contain the word too.
-        let methods = statement.sql.split(" USING ").skip(1).filter_map(|rest| {
-            match rest.split(' ').next()? {
-                "gist" => Some(12 * INDEX_COST),
-                "spgist" => Some(8 * INDEX_COST),
-                "gin" => Some(4 * INDEX_COST),
-                "hash" => Some(2 * INDEX_COST),
-                "brin" => Some(INDEX_COST / 4),
-                _ => None,
-            }
-        });
-        methods.max()
+    let of_method = |method| match method {
+        "gist" => Some(12 * INDEX_COST),
+        "spgist" => Some(8 * INDEX_COST),
+        "gin" => Some(4 * INDEX_COST),
+        "hash" => Some(2 * INDEX_COST),
+        "brin" => Some(INDEX_COST / 4),
+        _ => None,
     };
-    statements.iter().filter_map(of_method).max().unwrap_or(INDEX_COST)
+    let methods = statements.iter().flat_map(|statement| access_methods(&statement.sql));
+    methods.filter_map(of_method).max().unwrap_or(INDEX_COST)
 }
 
 impl Graph {

@@ -119,6 +119,12 @@ impl Statement {
     }
 }
 
+/// What a definition says that an index or key is built with, as the server writes it; names that contain the word
+/// may add to it.
+pub(super) fn access_methods(sql: &str) -> impl Iterator<Item = &str> {
+    sql.split(" USING ").skip(1).filter_map(|rest| rest.split_once(' ')).map(|(method, _)| method)
+}
+
 /// How a statement is run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -45,7 +45,7 @@ fn parts_of(layout: &WideLayout, key: &WideKey) -> (Option<String>, Option<i32>)
         Part::Narrow(_, stored) => {
             number = Some(i32::from_ne_bytes([stored[0], stored[1], stored[2], stored[3]]));
         }
-        Part::Text { .. } | Part::Padded { .. } | Part::Bytes { .. } | Part::Numeric { .. } => {
+        Part::Variable { .. } => {
             let mut bytes = Vec::new();
             part.push_variable(&mut bytes);
             text = Some(String::from_utf8(bytes).unwrap());
@@ -134,6 +134,16 @@ fn sorted_keys(kind: WideKind, is_descending: bool, values: &[Vec<u8>]) -> (Vec<
     (places, forms)
 }
 
+/// Checks that values, given in ascending order, all of them different, sort so.
+fn assert_order(kind: WideKind, ascending: &[Vec<u8>]) {
+    let count = ascending.len();
+    let (places, forms) = sorted_keys(kind, false, ascending);
+    assert_eq!(places, Vec::from_iter(0..count));
+    assert!(!forms.contains(&true));
+    let (places, _) = sorted_keys(kind, true, ascending);
+    assert_eq!(places, Vec::from_iter((0..count).rev()));
+}
+
 #[test]
 fn numbers_of_any_length_sort_by_their_bytes_and_come_back() {
     let many = format!("{}.123456789", "9".repeat(14));
@@ -162,12 +172,7 @@ fn numbers_of_any_length_sort_by_their_bytes_and_come_back() {
         "NaN",
     ]
     .map(stored_number);
-    let count = ascending.len();
-    let (places, forms) = sorted_keys(WideKind::Numeric, false, &ascending);
-    assert_eq!(places, Vec::from_iter(0..count));
-    assert!(!forms.contains(&true));
-    let (places, _) = sorted_keys(WideKind::Numeric, true, &ascending);
-    assert_eq!(places, Vec::from_iter((0..count).rev()));
+    assert_order(WideKind::Numeric, &ascending);
 }
 
 #[test]
@@ -196,12 +201,7 @@ fn bytes_sort_with_their_zeros_and_come_back() {
     .iter()
     .map(|value| [&[(value.len() as u8 + 1) << 1 | 1][..], value].concat())
     .collect();
-    let count = ascending.len();
-    let (places, forms) = sorted_keys(WideKind::Bytes, false, &ascending);
-    assert_eq!(places, Vec::from_iter(0..count));
-    assert!(!forms.contains(&true));
-    let (places, _) = sorted_keys(WideKind::Bytes, true, &ascending);
-    assert_eq!(places, Vec::from_iter((0..count).rev()));
+    assert_order(WideKind::Bytes, &ascending);
 }
 
 #[test]

@@ -4,9 +4,8 @@ use super::super::conversion::Conversion;
 use super::super::deform::Attribute;
 use super::super::encoding::Encoding;
 use super::super::form::{Column, Receive, Refusal, Storage, Stored, TupleFormer};
-use super::super::layout::has_external;
 use super::super::rows::RowReader;
-use super::super::toast::{Toast, ValueId, for_each_chunk};
+use super::super::toast::{Toast, ValueId, for_each_chunk, has_external};
 use crate::Error;
 
 /// A row on the wire.

@@ -46,7 +46,7 @@ impl Builder<'_> {
             let id = self.push(kind, restored.object.clone(), work, std::mem::take(&mut needed));
             needed.insert(id);
             if let Some(oid) = oid {
-                self.describe_table_task(oid, LockMode::AccessExclusive);
+                self.describe_table_task(oid, LockMode::AccessExclusive, |part| part.bytes);
                 self.keys_of.entry(oid).or_default().push(id);
             }
         }

@@ -7,7 +7,9 @@ use crate::ddl::{Item, ItemKind};
 use crate::model::TableKind;
 use crate::name::QualifiedName;
 use crate::plan::data_table::{DataTable, Part};
-use crate::plan::task::{LockMode, Statement, StatementMode, TaskKind, TaskLock, Work};
+use crate::plan::task::{
+    LockMode, Statement, StatementMode, TaskKind, TaskLock, Work, access_methods,
+};
 
 impl Builder<'_> {
     pub(super) fn add_keys(&mut self, after: Option<i32>) {
@@ -94,14 +96,12 @@ impl Builder<'_> {
         }
         let work = Work::Statements { statements: work };
         let id = self.push(kind, item.object.clone(), work, needed);
-        self.describe_table_task(oid, mode);
         // Keys that are compared are short; what takes values apart reads long ones too.
-        let main_bytes = self.parts_by_oid.get(&oid).map(|part| part.main_bytes);
-        if sqls.iter().all(|sql| is_of_keys(sql))
-            && let (Some(bytes), Some(task)) = (main_bytes, self.last())
-        {
-            task.bytes = bytes;
-        }
+        let bytes_of: fn(&Part) -> i64 = match sqls.iter().all(|sql| is_of_keys(sql)) {
+            true => |part| part.main_bytes,
+            false => |part| part.bytes,
+        };
+        self.describe_table_task(oid, mode, bytes_of);
         self.task_of[position] = Some(id);
         self.keys_of.entry(oid).or_default().push(id);
         if is_split {
@@ -119,11 +119,17 @@ impl Builder<'_> {
     }
 
     /// Gives the task just added its table, lock and size.
-    pub(super) fn describe_table_task(&mut self, oid: u32, mode: LockMode) {
+    pub(super) fn describe_table_task(
+        &mut self,
+        oid: u32,
+        mode: LockMode,
+        bytes_of: fn(&Part) -> i64,
+    ) {
         let Some(name) = self.table_name(oid) else {
             return;
         };
-        let size = self.parts_by_oid.get(&oid).map_or((0, 0), |table| (table.rows, table.bytes));
+        let part = self.parts_by_oid.get(&oid);
+        let size = part.map_or((0, 0), |part| (part.rows, bytes_of(part)));
         if let Some(task) = self.last() {
             task.table = Some(name.clone());
             task.locks = vec![TaskLock { table: name, mode }];
@@ -270,7 +276,7 @@ impl Builder<'_> {
             let statement = Statement { mode, ..Statement::new(&object, &sql) };
             let work = Work::Statements { statements: vec![statement] };
             let id = self.push(TaskKind::Constraint, object, work, needed);
-            self.describe_table_task(part.oid, LockMode::AccessExclusive);
+            self.describe_table_task(part.oid, LockMode::AccessExclusive, |part| part.bytes);
             self.keys_of.entry(part.oid).or_default().push(id);
             self.logged_after.insert(part.oid, id);
         }
@@ -279,5 +285,6 @@ impl Builder<'_> {
 
 /// Whether a definition is of a key or of an index of keys that are compared.
 fn is_of_keys(sql: &str) -> bool {
-    !sql.contains(" USING ") || sql.contains(" USING btree ") || sql.contains(" USING hash ")
+    let mut methods = access_methods(sql).peekable();
+    methods.peek().is_none() || methods.any(|method| method == "btree" || method == "hash")
 }

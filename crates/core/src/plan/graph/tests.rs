@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::plan::task::TaskLock;
+use crate::plan::task::{Statement, TaskLock};
 
 const MB: i64 = 1 << 20;
 
