@@ -306,8 +306,12 @@ impl Cluster {
 
     /// A session of the superuser.
     pub fn client(&self, database: &str) -> Result<Client> {
-        Client::connect(&self.dsn(database), NoTls)
-            .with_context(|| format!("could not connect to database \"{database}\""))
+        Client::connect(&self.dsn(database), NoTls).with_context(|| {
+            let tail = self.log_tail();
+            format!(
+                "could not connect to database \"{database}\"; the server's log ends with\n{tail}"
+            )
+        })
     }
 
     /// Runs statements as the superuser; several are one transaction unless they say otherwise.
