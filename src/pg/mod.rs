@@ -25,6 +25,7 @@ pub mod scan;
 pub mod spi;
 pub mod statistics;
 mod syscache;
+pub mod table_create;
 pub mod thread;
 pub mod transaction;
 pub mod utility;

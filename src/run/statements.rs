@@ -14,7 +14,7 @@ use super::state::{Event, Severity};
 use super::statistics::SourceStatistics;
 use super::worker::TaskContext;
 use crate::pg::foreign_key::{self, Verdict};
-use crate::pg::{catch, index_build, spi, transaction, utility};
+use crate::pg::{catch, index_build, spi, table_create, transaction, utility};
 
 /// SQLSTATEs of what is not there, or may not be changed.
 const LEFT_OUT: [&str; 6] = ["3F000", "42501", "42703", "42704", "42883", "42P01"];
@@ -47,7 +47,7 @@ pub fn run(
             }
             let is_vital = match statement.mode {
                 StatementMode::Vital => true,
-                StatementMode::Plain => false,
+                StatementMode::Plain | StatementMode::Table => false,
                 _ => statements.len() == 1,
             };
             let attempt = || execute(context, task, rest, &mut statistics);
@@ -141,6 +141,7 @@ fn execute(
             transaction::increment_command_counter();
             context.state.promote_copied(context.request.run, task)?;
         }
+        StatementMode::Table => table_create::create(&statement.sql),
         StatementMode::Index => index_build::create(&statement.sql),
         StatementMode::CheckedForeignKey => foreign_key::add_checked(&statement.sql),
         StatementMode::TrustedForeignKey => {

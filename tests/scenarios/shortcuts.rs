@@ -697,3 +697,99 @@ fn long_values_are_whole_wherever_they_go_and_outlive_a_crash() -> Result<()> {
     }
     Ok(())
 }
+
+/// Tables of every kind, with rows or without, and what they need beside themselves for long values.
+const TOASTED: &str = r#"
+    create extension amcheck;
+    create role "own ""er";
+    create schema "sch ema" authorization "own ""er";
+    create type pair as (x text, y int);
+    create domain short as varchar(100);
+    create table plain (id int primary key, v text default 'v' check (v <> ''));
+    insert into plain select g, repeat('v' || g, 9000) from generate_series(1, 200) g;
+    create table "sch ema"."t ""%" (a jsonb, b bytea not null default 'x', c xml)
+        with (fillfactor = 70, toast.autovacuum_enabled = false, toast.vacuum_truncate = off);
+    alter table "sch ema"."t ""%" owner to "own ""er";
+    create table nothing_long (a int, b varchar(20), c short);
+    create table bounded (a varchar(2001), b int);
+    create table pairs (p pair, n numeric(1000, 2), a int[]);
+    create table counted (id int generated always as identity, v text);
+    create table serials (id serial, v text);
+    create table generated (a text, b text generated always as (a || 'x') stored);
+    create unlogged table fleeting (a text);
+    create table parent (a text);
+    create table child (b text) inherits (parent);
+    create table parted (a int, b text) partition by range (a);
+    create table parted_1 partition of parted for values from (0) to (10);
+    create table no_columns ();
+    create table changed (a int, b text);
+    alter table changed alter b set storage plain;"#;
+
+/// What the catalog says of a table's TOAST table and of the index of that, but for names that are numbers.
+const TOAST_TABLES: &str = r#"
+    select concat_ws(' ', c.oid::regclass, c.relkind, t.oid is not null, replace(r.relname, c.oid::text, '*'),
+        r.relnamespace::regnamespace, pg_get_userbyid(r.relowner), r.relam, r.reltablespace, r.relpersistence, r.relkind,
+        r.relhasindex, r.relnatts, r.relchecks, r.relreplident, r.reltype, r.relisshared, r.reloptions, r.relfrozenxid <> '0',
+        to_jsonb(i) - 'indexrelid' - 'indrelid',
+        (select jsonb_agg(to_jsonb(a) - 'attrelid' order by a.attnum) from pg_attribute a where a.attrelid = r.oid),
+        (select array_agg((d.deptype, d.classid, d.objsubid, d.refobjid in (c.oid, t.oid), d.refobjsubid)::text
+                order by d.deptype, d.objsubid, d.refobjsubid)
+            from pg_depend d where d.objid = r.oid))
+    from pg_class c
+    left join pg_class t on t.oid = c.reltoastrelid
+    left join pg_index i on i.indrelid = t.oid
+    left join pg_class r on r.oid in (t.oid, i.indexrelid)
+    where c.relkind in ('r', 'p') and c.relnamespace::regnamespace::text in ('public', '"sch ema"')
+        and c.oid::regclass::text not like 'pgmig.%'
+    order by c.oid::regclass::text collate "C", r.relkind"#;
+
+#[test]
+fn toast_tables_are_those_that_the_server_makes_and_outlive_a_crash() -> Result<()> {
+    for level in ["replica", "minimal"] {
+        let pair = pair_of_level("toast", level)?;
+        let databases = pair.databases("toast")?;
+        databases.execute_on_source(&pair.source.adapt(TOASTED))?;
+        databases.migrate_and_match(r#"{"roles": true}"#)?;
+        databases.expect_same_schema()?;
+        let made = databases.target_lines(TOAST_TABLES)?;
+        let wanted = pair.source.psql(databases.name(), TOAST_TABLES)?;
+        ensure!(made.len() > 15, "{made:?}");
+        assert_eq!(made, wanted.lines().collect::<Vec<_>>());
+        pair.target.stop(StopMode::Immediate)?;
+        pair.target.start()?;
+        databases.execute_on_source("delete from fleeting")?;
+        databases.expect_same_data()?;
+        let long = r#"
+            insert into "sch ema"."t ""%" (a, b) select to_jsonb(array_agg(md5(g::text))), '' from generate_series(1, 9000) g;
+            insert into bounded select string_agg(md5(g::text), ''), 1 from generate_series(1, 62) g;
+            insert into counted (v) select string_agg(md5(g::text), '') from generate_series(1, 900) g"#;
+        databases.execute_on_source(long)?;
+        databases.execute_on_target(long)?;
+        databases.expect_same_data()?;
+        databases.target_value(
+            "select count(public.bt_index_check(i.indexrelid, true))
+             from pg_class c join pg_index i on i.indrelid = c.reltoastrelid where c.oid >= 16384",
+        )?;
+    }
+    Ok(())
+}
+
+#[test]
+fn tables_are_made_by_statements_where_somebody_looks_at_those() -> Result<()> {
+    let databases =
+        databases_of("looked at", "create table seen (v text); create table \"s een\" (a int);")?;
+    databases.execute_on_target(
+        "create table public.heard (what text);
+         create function public.hear() returns event_trigger language plpgsql as $$
+         begin
+             insert into public.heard select object_identity from pg_event_trigger_ddl_commands();
+         end $$;
+         create event trigger hear on ddl_command_end when tag in ('CREATE TABLE') execute function public.hear();
+         alter event trigger hear enable always",
+    )?;
+    databases.migrate_and_match("{}")?;
+    let heard =
+        databases.target_value("select string_agg(what, ', ' order by what) from public.heard")?;
+    ensure!(heard == "public.\"s een\", public.seen", "{heard}");
+    Ok(())
+}

@@ -53,6 +53,13 @@ pub fn create(sql: &str) {
     }
 }
 
+/// Writes what an index without rows consists of, through the buffer pool. The index must be open and
+/// new, and a B-tree.
+#[cfg(any(feature = "pg15", feature = "pg16"))]
+pub(super) fn fill_empty(index: pg_sys::Relation) {
+    small::append(index, &nbtree::metapage(index, None).0);
+}
+
 /// How an index is built.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Way {

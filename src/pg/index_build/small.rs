@@ -210,7 +210,7 @@ impl Page {
 }
 
 /// Writes a page behind those that the index has.
-fn append(index: pg_sys::Relation, page: &[u8; PAGE_BYTES]) {
+pub(super) fn append(index: pg_sys::Relation, page: &[u8; PAGE_BYTES]) {
     // SAFETY: the index is new, so nobody else extends it.
     let buffer = unsafe {
         pg_sys::ReadBufferExtended(

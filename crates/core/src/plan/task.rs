@@ -134,6 +134,8 @@ pub enum StatementMode {
     Plain,
     /// Clears what the target has: unless it succeeds, nothing that comes after its task may be done.
     Vital,
+    /// Creates a table.
+    Table,
     /// Creates an index, or prepares for that.
     Index,
     /// Adds a foreign key after a check of the rows.

@@ -163,8 +163,11 @@ impl Builder<'_> {
     /// The statements of an item, without those that name roles the target does not have.
     pub(super) fn statements_of(&mut self, item: &Item) -> Vec<Statement> {
         let attributes = self.state_attributes(item, &item.attributes);
-        let mode =
-            if item.has_secret { StatementMode::Secret(item.id) } else { StatementMode::Plain };
+        let mode = match item.kind {
+            _ if item.has_secret => StatementMode::Secret(item.id),
+            ItemKind::Table => StatementMode::Table,
+            _ => StatementMode::Plain,
+        };
         let create = item.create.iter();
         create
             .map(|sql| Statement { mode, ..Statement::new(&item.object, sql) })
