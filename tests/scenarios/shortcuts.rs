@@ -707,7 +707,7 @@ const TOASTED: &str = r#"
     create domain short as varchar(100);
     create table plain (id int primary key, v text default 'v' check (v <> ''));
     insert into plain select g, repeat('v' || g, 9000) from generate_series(1, 200) g;
-    create table "sch ema"."t ""%" (a jsonb, b bytea not null default 'x', c xml)
+    create table "sch ema"."t ""%" (a jsonb, b bytea not null default 'x', c json)
         with (fillfactor = 70, toast.autovacuum_enabled = false, toast.vacuum_truncate = off);
     alter table "sch ema"."t ""%" owner to "own ""er";
     create table nothing_long (a int, b varchar(20), c short);
