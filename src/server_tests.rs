@@ -13,7 +13,7 @@ mod tests {
     use crate::pg::foreign_key::{self, Verdict};
     use crate::pg::owner::AsOwner;
     use crate::pg::scan::{self, Encoding};
-    use crate::pg::{catch, index_build, process, spi, transaction};
+    use crate::pg::{catch, index_build, process, spi, table_create, transaction};
 
     fn one<T: FromDatum + IntoDatum>(query: &str) -> T {
         Spi::get_one::<T>(query).expect("the query runs").expect("the query returns a value")
@@ -55,6 +55,65 @@ mod tests {
         })
         .expect("the second one succeeds");
         assert_eq!(one::<i64>("select sum(x) from kept"), 2);
+    }
+
+    #[pg_test]
+    fn tables_by_themselves_are_made_without_a_statement_and_others_with_one() {
+        spi::execute("create type composed as (x text); create table parent (a text)");
+        for sql in [
+            "create table first (a text)",
+            "create table public.\"seco nd\" (a text check (a <> ''), b text default 'x')",
+            "create table third (a int) with (fillfactor = 50, toast.autovacuum_enabled = off)",
+            "create table fourth (a text, b text generated always as (a || 'x') stored)",
+            "create table fifth ()",
+            "create table sixth (like first)",
+        ] {
+            let is_ours = cfg!(any(feature = "pg15", feature = "pg16"));
+            assert_eq!(table_create::create(sql), is_ours, "{sql}");
+            transaction::increment_command_counter();
+        }
+        for sql in [
+            "create table keyed (a text primary key)",
+            "create table counted (a int generated always as identity, b text)",
+            "create table numbered (a serial, b text)",
+            "create table if not exists first (a text)",
+            "create table child (b text) inherits (parent)",
+            "create table typed of composed",
+            "create table parted (a text) partition by list (a)",
+            "create table parted_1 partition of parted for values in ('a')",
+            "create temporary table passing (a text)",
+            "create table pg_temp.hidden (a text)",
+            "create unlogged table fleeting (a text)",
+            "create table selected as select 'a'::text as a",
+            "comment on table first is 'first'",
+        ] {
+            assert!(!table_create::create(sql), "{sql}");
+            transaction::increment_command_counter();
+        }
+        let made = one::<i64>(
+            "select count(reltoastrelid) from pg_class
+             where relname in ('first', 'seco nd', 'fourth', 'sixth', 'keyed', 'hidden') and reltoastrelid <> 0",
+        );
+        assert_eq!(made, 6);
+        let kinds = one::<String>(
+            "select string_agg(distinct t.relpersistence || ' ' || (t.relnamespace = 99), ', ')
+             from pg_class c join pg_class t on t.oid = c.reltoastrelid where c.relname in ('first', 'hidden')",
+        );
+        assert_eq!(kinds, "p true, t false");
+    }
+
+    #[pg_test]
+    fn a_table_is_made_by_a_statement_where_an_event_trigger_fires() {
+        spi::execute(
+            "create function on_ddl() returns event_trigger language plpgsql as 'begin end';
+             create event trigger ours on ddl_command_end execute function on_ddl()",
+        );
+        assert!(!table_create::create("create table heard (a text)"));
+        spi::execute("set local session_replication_role = replica");
+        let is_ours = cfg!(any(feature = "pg15", feature = "pg16"));
+        assert_eq!(table_create::create("create table unheard (a text)"), is_ours);
+        spi::execute("alter event trigger ours enable always");
+        assert!(!table_create::create("create table heard_too (a text)"));
     }
 
     #[pg_test]

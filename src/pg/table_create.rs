@@ -2,35 +2,49 @@
 //!
 //! `CREATE TABLE` of a table with long columns makes a TOAST table and the index of that, which before
 //! PostgreSQL 17 the builder of indexes writes past the buffer pool and synchronizes at once, empty as it
-//! is: with thousands of tables every other second goes there. Here the server defines the table, then the
-//! TOAST table and its index are defined like those of `catalog/toasting.c`, the index without a build, and
-//! its only page goes through the buffer pool and into the log.
+//! is: a millisecond and more for every table. Here the server defines the table, then the TOAST table and
+//! its index are defined like those of `catalog/toasting.c`, the index without a build, and its only page
+//! goes through the buffer pool and into the log. In the catalog that differs by `relpages` of the
+//! index, which the first VACUUM sets.
 
-use super::{spi, utility};
+use super::spi;
 
-/// Runs a `CREATE TABLE`, or any other statement; the server's ERROR is raised.
-///
-/// Servers since 17 leave the file to the next checkpoint.
+/// Runs a `CREATE TABLE`, or any other statement; the server's ERROR is raised. Returns whether the TOAST
+/// table is ours: never, since servers from 17 on leave the file to the next checkpoint.
 #[cfg(not(any(feature = "pg15", feature = "pg16")))]
-pub fn create(sql: &str) {
+pub fn create(sql: &str) -> bool {
     spi::execute(sql);
+    false
 }
 
-/// Runs a `CREATE TABLE`, or any other statement; the server's ERROR is raised.
+/// Runs a `CREATE TABLE`, or any other statement; the server's ERROR is raised. Returns whether it was done
+/// without the server's own statement.
 ///
-/// What is not a plain, permanent table is left to the server, and so is everything where others want to
-/// see the statement: event triggers, extensions that look at statements.
+/// Left to the server is everything but a table by itself, without parents, partitions or sequences, that
+/// is permanent. So are all statements that somebody else wants to see: a table says more about what is
+/// going on than the indexes that `index_build` makes unseen.
 #[cfg(any(feature = "pg15", feature = "pg16"))]
-pub fn create(sql: &str) {
+pub fn create(sql: &str) -> bool {
+    use super::utility;
+
+    // What a statement allocates is gone with it, as it is with SPI: a task has hundreds of them.
+    let mut context = pgrx::PgMemoryContexts::new("pgmig table");
     let text = utility::c_string(sql);
-    let statement = match toast::is_watched() {
-        true => None,
-        false => toast::plain_statement(utility::parse_one(&text), &text),
+    // SAFETY: the context was made above and outlives the call, which returns nothing of it.
+    let is_made = unsafe {
+        context.switch_to(|_| {
+            if toast::is_watched() {
+                return false;
+            }
+            let analyzed = toast::analyze(utility::parse_one(&text), &text);
+            analyzed.inspect(|statement| toast::define(*statement, &text)).is_some()
+        })
     };
-    match statement {
-        Some(statement) => toast::define(statement, &text),
-        None => spi::execute(sql),
+    drop(context);
+    if !is_made {
+        spi::execute(sql);
     }
+    is_made
 }
 
 #[cfg(any(feature = "pg15", feature = "pg16"))]
@@ -44,6 +58,7 @@ mod toast {
     use crate::pg::relation::{NO_LOCK, OpenRelation};
     use crate::pg::{heap_pages, index_build, transaction, utility};
 
+    /// Of OIDs that are chosen by the server, and of what a TOAST table does not have.
     const NONE: pg_sys::Oid = pg_sys::InvalidOid;
 
     /// Columns of every TOAST table and their types.
@@ -56,8 +71,16 @@ mod toast {
     /// How many of them, from the first, are in the index.
     const KEY_COLUMNS: usize = 2;
 
-    /// Events of `utils/evtcache.h` that a statement is known by.
-    const EVENTS: std::ops::RangeInclusive<i32> = 0..=1;
+    /// `EVT_DDLCommandStart` and `EVT_DDLCommandEnd` of `utils/evtcache.h`.
+    const EVENTS: [i32; 2] = [0, 1];
+
+    /// `EventTriggerCacheItem` of the same: an event trigger that is not disabled.
+    #[repr(C)]
+    struct EventTrigger {
+        function: pg_sys::Oid,
+        enabled: c_char,
+        tags: *mut pg_sys::Bitmapset,
+    }
 
     unsafe extern "C-unwind" {
         fn transformCreateStmt(
@@ -68,40 +91,45 @@ mod toast {
         fn NewRelationCreateToastTable(table: pg_sys::Oid, options: pg_sys::Datum);
     }
 
-    /// Whether somebody wants to see statements that define something.
+    /// Whether event triggers fire in this session, or extensions look at statements.
     pub(super) fn is_watched() -> bool {
-        // SAFETY: a plain global of this process.
-        let hook = unsafe { pg_sys::ProcessUtility_hook };
-        // SAFETY: look-ups in a cache.
-        unsafe {
-            hook.is_some()
-                || EVENTS.into_iter().any(|event| !guard(|| EventCacheLookup(event)).is_null())
-        }
+        // SAFETY: plain globals of this process.
+        let (hook, role) = unsafe { (pg_sys::ProcessUtility_hook, pg_sys::SessionReplicationRole) };
+        let silent = match u32::try_from(role) {
+            Ok(pg_sys::SESSION_REPLICATION_ROLE_REPLICA) => pg_sys::TRIGGER_FIRES_ON_ORIGIN,
+            _ => pg_sys::TRIGGER_FIRES_ON_REPLICA,
+        };
+        let fires = |event| {
+            // SAFETY: a look-up in a cache; a list of its entries.
+            let triggers = unsafe { guard(|| EventCacheLookup(event)) };
+            let mut triggers = utility::elements::<EventTrigger>(triggers).into_iter();
+            // SAFETY: an entry of the cache, which nothing has changed since.
+            triggers.any(|trigger| unsafe { (*trigger).enabled } as u8 != silent)
+        };
+        hook.is_some() || EVENTS.into_iter().any(fires)
     }
 
-    /// The statement after parse analysis, if it does nothing but make a plain, permanent table.
-    pub(super) fn plain_statement(
-        node: *mut pg_sys::Node,
-        text: &CStr,
-    ) -> Option<*mut pg_sys::CreateStmt> {
+    /// The statement after parse analysis, if it makes a permanent table and does nothing else. The tree that is
+    /// passed is used up.
+    pub(super) fn analyze(node: *mut pg_sys::Node, text: &CStr) -> Option<*mut pg_sys::CreateStmt> {
         let statement = utility::cast::<pg_sys::CreateStmt>(node, pg_sys::NodeTag::T_CreateStmt)?;
-        // SAFETY: made by the parser, or of its parts.
+        // SAFETY: made by the parser.
         let parsed = unsafe { &*statement };
-        // SAFETY: likewise.
-        let persistence = unsafe { (*parsed.relation).relpersistence };
-        let is_plain = persistence as u8 == pg_sys::RELPERSISTENCE_PERMANENT
-            && parsed.inhRelations.is_null()
+        let is_alone = parsed.inhRelations.is_null()
             && parsed.partbound.is_null()
             && parsed.partspec.is_null()
             && parsed.ofTypename.is_null()
             && !parsed.if_not_exists;
-        if !is_plain {
+        if !is_alone {
             return None;
         }
-        // SAFETY: as above. Of a statement that turns out to do more the tree is thrown away.
+        // SAFETY: as above.
         let list = unsafe { guard(|| transformCreateStmt(statement, text.as_ptr())) };
         let only = utility::only_element::<pg_sys::Node>(list)?;
-        utility::cast(only, pg_sys::NodeTag::T_CreateStmt)
+        let statement = utility::cast::<pg_sys::CreateStmt>(only, pg_sys::NodeTag::T_CreateStmt)?;
+        // SAFETY: made by parse analysis, which knows by now what the table's schema makes of it.
+        let persistence = unsafe { (*(*statement).relation).relpersistence };
+        (persistence as u8 == pg_sys::RELPERSISTENCE_PERMANENT).then_some(statement)
     }
 
     /// Makes the table, and its TOAST table if it needs one.
@@ -155,7 +183,7 @@ mod toast {
             return;
         }
         let toast = define_toast_table(table.get(), options);
-        // Without this the table would not be there for its index.
+        // Without this the TOAST table would not be there for its index.
         transaction::increment_command_counter();
         define_index(table.get(), toast);
         drop(table);
@@ -179,29 +207,32 @@ mod toast {
                 (*attribute).attstorage = pg_sys::TYPSTORAGE_PLAIN as c_char;
             }
         }
+        let (is_shared, is_mapped) = (false, false);
+        let (uses_default_privileges, is_system_allowed, is_internal) = (false, true, true);
+        let (oid, row_type, of_type, rewritten) = (NONE, NONE, NONE, NONE);
         // SAFETY: the table is open, the descriptor made above.
         unsafe {
             pg_sys::heap_create_with_catalog(
                 name.as_ptr(),
                 pg_sys::Oid::from_u32(pg_sys::PG_TOAST_NAMESPACE),
                 class.reltablespace,
-                NONE,
-                NONE,
-                NONE,
+                oid,
+                row_type,
+                of_type,
                 class.relowner,
                 pg_sys::table_relation_toast_am(table),
                 descriptor,
                 ptr::null_mut(),
                 pg_sys::RELKIND_TOASTVALUE as c_char,
                 class.relpersistence,
-                false,
-                false,
+                is_shared,
+                is_mapped,
                 pg_sys::OnCommitAction::ONCOMMIT_NOOP,
                 options,
-                false,
-                true,
-                true,
-                NONE,
+                uses_default_privileges,
+                is_system_allowed,
+                is_internal,
+                rewritten,
                 ptr::null_mut(),
             )
         }
@@ -233,15 +264,18 @@ mod toast {
         let mut classes = [pg_sys::OID_BTREE_OPS_OID, pg_sys::INT4_BTREE_OPS_OID];
         let mut options = [0_i16; KEY_COLUMNS];
         let flags = pg_sys::INDEX_CREATE_IS_PRIMARY | pg_sys::INDEX_CREATE_SKIP_BUILD;
+        let (oid, parent, parent_constraint, file) = (NONE, NONE, NONE, NONE);
+        let constraint_flags = 0;
+        let (is_system_allowed, is_internal) = (true, true);
         // SAFETY: the table is open and locked; arrays of as many elements as key columns.
         let index = unsafe {
             pg_sys::index_create(
                 toast.get(),
                 name.as_ptr(),
-                NONE,
-                NONE,
-                NONE,
-                NO_FILE,
+                oid,
+                parent,
+                parent_constraint,
+                file,
                 info.into_pg(),
                 names,
                 pg_sys::BTREE_AM_OID,
@@ -251,9 +285,9 @@ mod toast {
                 options.as_mut_ptr(),
                 pg_sys::Datum::null(),
                 flags as pg_sys::bits16,
-                0,
-                true,
-                true,
+                constraint_flags,
+                is_system_allowed,
+                is_internal,
                 ptr::null_mut(),
             )
         };
@@ -261,13 +295,11 @@ mod toast {
         index_build::fill_empty(OpenRelation::open(index, NO_LOCK).get());
     }
 
-    /// No file to take over.
-    const NO_FILE: pg_sys::Oid = NONE;
-
     /// Lets the table know of its TOAST table, which goes with it.
     fn link(table: pg_sys::Oid, toast: pg_sys::Oid) {
-        let row_lock = pg_sys::RowExclusiveLock as pg_sys::LOCKMODE;
-        let classes = OpenRelation::open(pg_sys::RelationRelationId, row_lock);
+        let lock = pg_sys::RowExclusiveLock as pg_sys::LOCKMODE;
+        // SAFETY: a table of every database.
+        let classes = unsafe { pg_sys::table_open(pg_sys::RelationRelationId, lock) };
         let none = pg_sys::Datum::null();
         let cache = pg_sys::SysCacheIdentifier::RELOID as i32;
         // SAFETY: a copy of the table's row, or null.
@@ -279,8 +311,10 @@ mod toast {
         unsafe {
             let data = (*row).t_data.cast::<u8>().add(usize::from((*(*row).t_data).t_hoff));
             (*data.cast::<pg_sys::FormData_pg_class>()).reltoastrelid = toast;
-            pg_sys::CatalogTupleUpdate(classes.get(), &raw mut (*row).t_self, row);
+            pg_sys::CatalogTupleUpdate(classes, &raw mut (*row).t_self, row);
             pg_sys::heap_freetuple(row);
+            // Not held to the end of the transaction: it makes many tables.
+            pg_sys::table_close(classes, lock);
         }
         let address = |oid| pg_sys::ObjectAddress {
             classId: pg_sys::RelationRelationId,

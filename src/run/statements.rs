@@ -141,7 +141,7 @@ fn execute(
             transaction::increment_command_counter();
             context.state.promote_copied(context.request.run, task)?;
         }
-        StatementMode::Table => table_create::create(&statement.sql),
+        StatementMode::Table => _ = table_create::create(&statement.sql),
         StatementMode::Index => index_build::create(&statement.sql),
         StatementMode::CheckedForeignKey => foreign_key::add_checked(&statement.sql),
         StatementMode::TrustedForeignKey => {

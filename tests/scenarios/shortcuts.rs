@@ -700,7 +700,6 @@ fn long_values_are_whole_wherever_they_go_and_outlive_a_crash() -> Result<()> {
 
 /// Tables of every kind, with rows or without, and what they need beside themselves for long values.
 const TOASTED: &str = r#"
-    create extension amcheck;
     create role "own ""er";
     create schema "sch ema" authorization "own ""er";
     create type pair as (x text, y int);
@@ -749,15 +748,18 @@ fn toast_tables_are_those_that_the_server_makes_and_outlive_a_crash() -> Result<
         let pair = pair_of_level("toast", level)?;
         let databases = pair.databases("toast")?;
         databases.execute_on_source(&pair.source.adapt(TOASTED))?;
-        databases.migrate_and_match(r#"{"roles": true}"#)?;
-        databases.expect_same_schema()?;
-        let made = databases.target_lines(TOAST_TABLES)?;
-        let wanted = pair.source.psql(databases.name(), TOAST_TABLES)?;
-        ensure!(made.len() > 15, "{made:?}");
-        assert_eq!(made, wanted.lines().collect::<Vec<_>>());
+        for options in
+            [r#"{"roles": true}"#, r#"{"on_error": "continue", "drop_existing_tables": true}"#]
+        {
+            databases.migrate_and_match(options)?;
+            databases.expect_same_schema()?;
+            let made = databases.target_lines(TOAST_TABLES)?;
+            let wanted = pair.source.psql(databases.name(), TOAST_TABLES)?;
+            ensure!(made.len() > 15, "{made:?}");
+            assert_eq!(made, wanted.lines().collect::<Vec<_>>());
+        }
         pair.target.stop(StopMode::Immediate)?;
         pair.target.start()?;
-        databases.execute_on_source("delete from fleeting")?;
         databases.expect_same_data()?;
         let long = r#"
             insert into "sch ema"."t ""%" (a, b) select to_jsonb(array_agg(md5(g::text))), '' from generate_series(1, 9000) g;
@@ -766,10 +768,14 @@ fn toast_tables_are_those_that_the_server_makes_and_outlive_a_crash() -> Result<
         databases.execute_on_source(long)?;
         databases.execute_on_target(long)?;
         databases.expect_same_data()?;
-        databases.target_value(
-            "select count(public.bt_index_check(i.indexrelid, true))
-             from pg_class c join pg_index i on i.indrelid = c.reltoastrelid where c.oid >= 16384",
-        )?;
+        let has_check = "select count(*) from pg_available_extensions where name = 'amcheck'";
+        if databases.target_value(has_check)? == "1" {
+            databases.execute_on_target("create extension amcheck")?;
+            databases.target_value(
+                "select count(public.bt_index_check(i.indexrelid, true))
+                 from pg_class c join pg_index i on i.indrelid = c.reltoastrelid where c.oid >= 16384",
+            )?;
+        }
     }
     Ok(())
 }
@@ -790,6 +796,9 @@ fn tables_are_made_by_statements_where_somebody_looks_at_those() -> Result<()> {
     databases.migrate_and_match("{}")?;
     let heard =
         databases.target_value("select string_agg(what, ', ' order by what) from public.heard")?;
-    ensure!(heard == "public.\"s een\", public.seen", "{heard}");
+    // From 17 on a run silences event triggers.
+    let is_silenced = databases.pair().target.installation().major()? >= 17;
+    let wanted = if is_silenced { "" } else { "public.\"s een\", public.seen" };
+    ensure!(heard == wanted, "{heard}");
     Ok(())
 }

@@ -134,7 +134,7 @@ pub enum StatementMode {
     Plain,
     /// Clears what the target has: unless it succeeds, nothing that comes after its task may be done.
     Vital,
-    /// Creates a table.
+    /// Creates a table, or completes it.
     Table,
     /// Creates an index, or prepares for that.
     Index,
