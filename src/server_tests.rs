@@ -96,10 +96,10 @@ mod tests {
         );
         assert_eq!(made, 6);
         let kinds = one::<String>(
-            "select string_agg(distinct t.relpersistence || ' ' || (t.relnamespace = 99), ', ')
+            "select string_agg(distinct concat(t.relpersistence, ' ', t.relnamespace = 99), ', ')
              from pg_class c join pg_class t on t.oid = c.reltoastrelid where c.relname in ('first', 'hidden')",
         );
-        assert_eq!(kinds, "p true, t false");
+        assert_eq!(kinds, "p t, t f");
     }
 
     #[pg_test]
