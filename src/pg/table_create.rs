@@ -309,8 +309,8 @@ mod toast {
         }
         // SAFETY: a row of pg_class, a copy of our own.
         unsafe {
-            let data = (*row).t_data.cast::<u8>().add(usize::from((*(*row).t_data).t_hoff));
-            (*data.cast::<pg_sys::FormData_pg_class>()).reltoastrelid = toast;
+            let class = pg_sys::GETSTRUCT(row).cast::<pg_sys::FormData_pg_class>();
+            (*class).reltoastrelid = toast;
             pg_sys::CatalogTupleUpdate(classes, &raw mut (*row).t_self, row);
             pg_sys::heap_freetuple(row);
             // Not held to the end of the transaction: it makes many tables.
